@@ -1,0 +1,41 @@
+import type { Entry, HardState, LogIndex, Term } from "../raft/types.ts";
+
+/** What is written together: the order inside is hard state, truncation, entries. */
+export interface LogBatch {
+  readonly hardState: HardState | undefined;
+  /** Entries from here on are forgotten before `entries` are added. */
+  readonly truncateFrom: LogIndex | undefined;
+  readonly entries: readonly Entry[];
+}
+
+/**
+ * Raft's durable state: term, vote and entries, in one ordered stream of writes. What was handed to
+ * `append` can be read back at once; it is durable when its callback came.
+ */
+export interface RaftLog {
+  /** Index of the first entry that is kept; 1 in a new log. */
+  readonly firstIndex: LogIndex;
+  /** Index of the last entry, durable or not; `firstIndex - 1` when there is none. */
+  readonly lastIndex: LogIndex;
+  /** Index up to which everything is durable. */
+  readonly durableIndex: LogIndex;
+  /** Term and vote as last appended. */
+  readonly hardState: HardState;
+  /** The term of the entry at `index`; undefined when it is not kept. */
+  termAt(index: LogIndex): Term | undefined;
+  /**
+   * Adds a batch. Batches that arrive while a write is under way share the next one. `done` is
+   * called in order, once this batch and all before it are durable, never before this returns.
+   */
+  append(batch: LogBatch, done: () => void): void;
+  /**
+   * The entries `[first, last]`, or fewer when their payloads exceed `bytesMax` (at least one), or
+   * undefined when some are not kept. Entries that are not in memory are read from disk and
+   * verified.
+   *
+   * @throws {DatabaseError} `CORRUPT` when a checksum does not match.
+   */
+  entries(first: LogIndex, last: LogIndex, bytesMax: number): readonly Entry[] | undefined;
+  /** Stops accepting batches and closes the files once what was accepted is durable. */
+  close(done: () => void): void;
+}

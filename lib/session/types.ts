@@ -1,0 +1,34 @@
+/**
+ * What a server front end asks of sessions: to run a pipeline of Hrana requests on a stream.
+ */
+import type { StreamRequest } from "../wire/hrana/types.ts";
+
+/** Requests of one stream, in order. */
+export interface PipelineRequest {
+  /** Names an open stream; undefined opens a new one. */
+  readonly baton: string | undefined;
+  readonly requests: readonly StreamRequest[];
+}
+
+/** The answer to a pipeline. */
+export interface PipelineResponse {
+  /** Names the stream for the next pipeline; undefined when the stream is closed. */
+  readonly baton: string | undefined;
+  /**
+   * One JSON text for each request, in order, in its final form:
+   * `{"type":"ok","response":…}` or `{"type":"error","error":{"message":…,"code":…}}`.
+   */
+  readonly results: readonly string[];
+}
+
+/** Runs pipelines; one for each node. */
+export interface Sessions {
+  /**
+   * Runs every request of a pipeline, also after one failed. The promise settles once everything
+   * that the results show is committed on a quorum.
+   *
+   * @throws {DatabaseError} when the pipeline as a whole was refused, `NOT_LEADER` among others:
+   * then nothing of it was done, and `leader` names the node to ask, where it is known.
+   */
+  pipeline(request: PipelineRequest): Promise<PipelineResponse>;
+}
