@@ -1,0 +1,83 @@
+import { ByteReader, ByteWriter, FormatError } from "../base/bytes.ts";
+import { MEMBERS_MAX } from "../base/limits.ts";
+import type { Configuration, Member, NodeId } from "../raft/types.ts";
+
+/**
+ * A configuration as bytes: voters, outgoing voters and learners as counted lists of ids, then the
+ * members in the order of their ids. lib/log/FORMAT.md has the offsets.
+ */
+export function encodeConfiguration(configuration: Configuration): Uint8Array<ArrayBuffer> {
+  const writer = new ByteWriter(256);
+  writeIds(writer, configuration.voters);
+  writeIds(writer, configuration.votersOutgoing);
+  writeIds(writer, configuration.learners);
+  writer.u16(configuration.members.length);
+  for (const member of configuration.members) {
+    writer.u53(member.id).text(member.address).text(member.httpUrl);
+  }
+  return writer.finish();
+}
+
+/**
+ * Reads what {@linkcode encodeConfiguration} wrote, and nothing after it.
+ *
+ * @throws {FormatError} when the lists are not sorted, too long, or do not fit together.
+ */
+export function decodeConfiguration(bytes: Uint8Array): Configuration {
+  const reader = new ByteReader(bytes);
+  const voters = readIds(reader, "voters");
+  const votersOutgoing = readIds(reader, "outgoing voters");
+  const learners = readIds(reader, "learners");
+  const count = readCount(reader, "members");
+  const members: Member[] = [];
+  for (let i = 0; i < count; i++) {
+    members.push({ id: reader.u53(), address: reader.text(), httpUrl: reader.text() });
+  }
+  reader.end();
+  requireMembers({ voters, votersOutgoing, learners, members });
+  return { voters, votersOutgoing, learners, members };
+}
+
+function writeIds(writer: ByteWriter, ids: readonly NodeId[]): void {
+  writer.u16(ids.length);
+  for (const id of ids) writer.u53(id);
+}
+
+function readCount(reader: ByteReader, what: string): number {
+  const count = reader.u16();
+  if (count > MEMBERS_MAX) throw new FormatError(`${count} ${what}; at most ${MEMBERS_MAX}`);
+  return count;
+}
+
+function readIds(reader: ByteReader, what: string): NodeId[] {
+  const count = readCount(reader, what);
+  const ids: NodeId[] = [];
+  for (let i = 0; i < count; i++) ids.push(reader.u53());
+  requireSorted(ids, what);
+  return ids;
+}
+
+function requireSorted(ids: readonly NodeId[], what: string): void {
+  let previous = 0;
+  for (const id of ids) {
+    if (id <= previous) throw new FormatError(`Id ${id} follows ${previous} in the ${what}`);
+    previous = id;
+  }
+}
+
+/** The members are exactly the nodes of the three lists, and a learner has no vote. */
+function requireMembers(configuration: Configuration): void {
+  const { voters, votersOutgoing, learners, members } = configuration;
+  requireSorted(members.map((member) => member.id), "members");
+  const known = new Set(members.map((member) => member.id));
+  const named = new Set([...voters, ...votersOutgoing, ...learners]);
+  for (const id of named) {
+    if (!known.has(id)) throw new FormatError(`Node ${id} has a role but is not a member`);
+  }
+  if (named.size !== known.size) throw new FormatError("A member has no role");
+  for (const id of learners) {
+    if (voters.includes(id) || votersOutgoing.includes(id)) {
+      throw new FormatError(`Node ${id} is a learner and a voter`);
+    }
+  }
+}
