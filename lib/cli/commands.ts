@@ -1,0 +1,30 @@
+import type { Command } from "./command.ts";
+import { type OptionTable, SERVE_OPTIONS, SHELL_OPTIONS } from "./options.ts";
+
+/** Every command. The code of each is loaded when it is called, so that small ones start fast. */
+export const COMMANDS: readonly Command[] = [
+  command({
+    name: "serve",
+    summary: "run a node: alone, or as part of a cluster with --join",
+    options: SERVE_OPTIONS,
+    run: async (call) => (await import("./serve.ts")).serve(call),
+  }),
+  command({
+    name: "shell",
+    summary: "query a cluster: at a terminal, or as a script from arguments or stdin",
+    options: SHELL_OPTIONS,
+    rest: { name: "SQL", description: "statements and dot-commands to run, each an argument" },
+    run: async (call) => (await import("./shell.ts")).shell(call),
+  }),
+  command({
+    name: "version",
+    summary: "show the version",
+    options: {},
+    run: async (call) => (await import("./version.ts")).version(call),
+  }),
+];
+
+/** Ties `run` to the types of `options`; the list itself forgets them. */
+function command<Table extends OptionTable>(given: Command<Table>): Command {
+  return given as unknown as Command;
+}

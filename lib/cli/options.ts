@@ -1,0 +1,211 @@
+/**
+ * The one table of options: flags, environment variables, config file, help and validation all
+ * come from here.
+ */
+import { z } from "zod";
+
+import { LOG_FORMATS, LOG_LEVELS } from "../observe/log.ts";
+
+/** One option of a command. */
+export interface Option {
+  /** The flag without its dashes; also the key in a config file. */
+  readonly name: string;
+  /** How often and in which form it is given: `list` is separated by commas, or repeated. */
+  readonly type: "text" | "number" | "list" | "flag";
+  /** What stands for the value in the help; flags have none. */
+  readonly placeholder?: string;
+  /** The value when it is given nowhere, in the form it would be typed. */
+  readonly default?: string;
+  /** The environment variable. */
+  readonly env: string;
+  readonly description: string;
+  /** The unit of a number. */
+  readonly unit?: string;
+  /** The rule for a value, with the message that states it. */
+  readonly schema: z.ZodType;
+}
+
+/** The options of a command, by the name their value has in the program. */
+export type OptionTable = Readonly<Record<string, Option>>;
+
+/** The values of a table's options. */
+export type Settings<Table extends OptionTable> = {
+  readonly [Key in keyof Table]: z.output<Table[Key]["schema"]>;
+};
+
+const hostPort = z.string().refine(isHostPort, {
+  error: "must be HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:9001",
+});
+const httpUrl = z.string().refine(isHttpUrl, {
+  error: "must be an http:// or https:// URL, such as http://127.0.0.1:8080",
+});
+const path = z.string().min(1, { error: "must be a path, not an empty text" });
+
+const CONFIG = {
+  name: "config",
+  type: "text",
+  placeholder: "FILE",
+  env: "DQLITE_CONFIG",
+  description: "JSON file with options by name; flags and the environment go before it",
+  schema: path.optional(),
+} as const satisfies Option;
+
+/** Options of `dqlite serve`. */
+export const SERVE_OPTIONS = {
+  dir: {
+    name: "dir",
+    type: "text",
+    placeholder: "PATH",
+    default: "./dqlite-data",
+    env: "DQLITE_DIR",
+    description: "folder for the node's data; made when missing",
+    schema: path,
+  },
+  listen: {
+    name: "listen",
+    type: "text",
+    placeholder: "HOST:PORT",
+    default: "127.0.0.1:9001",
+    env: "DQLITE_LISTEN",
+    description: "address for the other nodes of the cluster",
+    schema: hostPort,
+  },
+  http: {
+    name: "http",
+    type: "text",
+    placeholder: "HOST:PORT",
+    default: "127.0.0.1:8080",
+    env: "DQLITE_HTTP",
+    description: "address for clients: SQL over HTTP, health, status",
+    schema: hostPort,
+  },
+  join: {
+    name: "join",
+    type: "list",
+    placeholder: "HOST:PORT,…",
+    default: "",
+    env: "DQLITE_JOIN",
+    description: "nodes of the cluster to join; without it the first start makes a new cluster",
+    schema: z.array(hostPort),
+  },
+  advertise: {
+    name: "advertise",
+    type: "text",
+    placeholder: "HOST:PORT",
+    env: "DQLITE_ADVERTISE",
+    description: "address that other nodes reach --listen by (default: --listen)",
+    schema: hostPort.optional(),
+  },
+  advertiseHttp: {
+    name: "advertise-http",
+    type: "text",
+    placeholder: "URL",
+    env: "DQLITE_ADVERTISE_HTTP",
+    description: "URL that clients reach --http by (default: --http)",
+    schema: httpUrl.optional(),
+  },
+  logFormat: {
+    name: "log-format",
+    type: "text",
+    placeholder: LOG_FORMATS.join("|"),
+    default: "text",
+    env: "DQLITE_LOG_FORMAT",
+    description: "form of the log lines on stderr",
+    schema: oneOf(LOG_FORMATS),
+  },
+  logLevel: {
+    name: "log-level",
+    type: "text",
+    placeholder: LOG_LEVELS.join("|"),
+    default: "info",
+    env: "DQLITE_LOG_LEVEL",
+    description: "least level that is logged",
+    schema: oneOf(LOG_LEVELS),
+  },
+  config: CONFIG,
+} as const satisfies OptionTable;
+
+/** Options of `dqlite shell`. */
+export const SHELL_OPTIONS = {
+  url: {
+    name: "url",
+    type: "list",
+    placeholder: "URL,…",
+    default: "http://127.0.0.1:8080",
+    env: "DQLITE_URL",
+    description: "HTTP address of one node or several; the leader is found from there",
+    schema: z.array(httpUrl).min(1, { error: "must name at least one node" }),
+  },
+  mode: {
+    name: "mode",
+    type: "text",
+    placeholder: "MODE",
+    env: "DQLITE_MODE",
+    description: "form of the results, as in .mode (default: box at a terminal, else list)",
+    schema: z.string().optional(),
+  },
+  timeout: {
+    name: "timeout",
+    type: "number",
+    placeholder: "SECONDS",
+    default: "30",
+    env: "DQLITE_TIMEOUT",
+    description: "time a statement may take, failover included",
+    unit: "s",
+    schema: wholeNumber(1, 86_400),
+  },
+  config: CONFIG,
+} as const satisfies OptionTable;
+
+/** Options of `dqlite demo`. */
+export const DEMO_OPTIONS = {
+  seconds: {
+    name: "seconds",
+    type: "number",
+    placeholder: "N",
+    default: "30",
+    env: "DQLITE_DEMO_SECONDS",
+    description: "time the demo loads data and kills nodes",
+    unit: "s",
+    schema: wholeNumber(1, 86_400),
+  },
+  dir: {
+    name: "dir",
+    type: "text",
+    placeholder: "PATH",
+    env: "DQLITE_DEMO_DIR",
+    description: "folder for the nodes' data (default: a new temporary one)",
+    schema: path.optional(),
+  },
+  seed: {
+    name: "seed",
+    type: "number",
+    placeholder: "N",
+    env: "DQLITE_DEMO_SEED",
+    description: "seed of the random choices (default: a new one)",
+    schema: wholeNumber(0, 0xffff_ffff).optional(),
+  },
+} as const satisfies OptionTable;
+
+/** Every table, for the keys a config file may have. */
+export const ALL_OPTIONS: readonly OptionTable[] = [SERVE_OPTIONS, SHELL_OPTIONS, DEMO_OPTIONS];
+
+function oneOf<const Words extends readonly [string, ...string[]]>(words: Words) {
+  return z.enum(words, { error: `must be one of ${words.join(", ")}` });
+}
+
+function wholeNumber(lowest: number, highest: number) {
+  const error = `must be a whole number from ${lowest} to ${highest}`;
+  return z.string().regex(/^\d{1,15}$/, { error }).transform(Number)
+    .refine((n) => n >= lowest && n <= highest, { error });
+}
+
+function isHostPort(text: string): boolean {
+  const match = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:[\]/]+):(\d{1,5})$/.exec(text);
+  return match !== null && Number(match[1]) <= 65_535;
+}
+
+function isHttpUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && (url.protocol === "http:" || url.protocol === "https:");
+}
