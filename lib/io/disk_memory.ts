@@ -1,0 +1,247 @@
+/**
+ * A disk in memory that can crash. What was not made durable may be lost or kept in any mixture of
+ * 512-byte sectors; creations, renames and removals may be lost from the last one back; any named
+ * operation can be made to fail.
+ */
+import { assert } from "../base/assert.ts";
+import type { Disk, DiskFile } from "./disk.ts";
+import { type Change, crashNames, MemoryContent } from "./disk_memory_content.ts";
+
+/** What a crash leaves to chance: answers whether one unsynced thing survives. */
+export type Survives = (path: string, sector: number) => boolean;
+
+interface Fault {
+  readonly operation: string;
+  readonly path: string | undefined;
+  readonly error: Error;
+  skip: number;
+}
+
+/** A disk of the simulator and of tests. */
+export class MemoryDisk implements Disk {
+  readonly #schedule: (run: () => void) => void;
+  #names = new Map<string, MemoryContent>();
+  /** Changes of names, oldest first, that no `syncFolder` has made durable. */
+  #changes: Change[] = [];
+  readonly #folders = new Set<string>();
+  readonly #locks = new Set<string>();
+  readonly #faults: Fault[] = [];
+  #dead = false;
+
+  /** @param schedule Runs the completion of a durable write later; by default as a microtask. */
+  constructor(schedule: (run: () => void) => void = queueMicrotask) {
+    this.#schedule = schedule;
+  }
+
+  /**
+   * Makes one operation fail: `open`, `read`, `write`, `sync`, `truncate`, `remove`, `rename`,
+   * `syncFolder`, or the operation named by a durable write.
+   *
+   * @param path Only for paths that end so.
+   * @param skip How many such operations succeed first.
+   */
+  failNext(operation: string, error: Error, path?: string, skip = 0): void {
+    this.#faults.push({ operation, path, error, skip });
+  }
+
+  /** Overwrites bytes that are durable already, as a failing medium would. */
+  damage(path: string, offset: number, change: (byte: number) => number): void {
+    this.#content(path).damage(offset, change);
+  }
+
+  /**
+   * Ends every open file and every write under way.
+   *
+   * @param survives Asked for every sector that is not durable, and, with sector -1, for every
+   * change of a name: the first one lost loses all later ones too.
+   * @returns The disk as the next start finds it.
+   */
+  crash(survives: Survives): MemoryDisk {
+    this.#dead = true;
+    const next = new MemoryDisk(this.#schedule);
+    const names = crashNames(this.#names, this.#changes, survives);
+    for (const [path, content] of names) next.#names.set(path, content.crash(path, survives));
+    for (const folder of this.#folders) next.#folders.add(folder);
+    return next;
+  }
+
+  open(path: string, options: { readonly create: boolean }): DiskFile {
+    this.#check("open", path);
+    let content = this.#names.get(path);
+    if (content === undefined) {
+      if (!options.create) throw systemError("ENOENT", path);
+      content = new MemoryContent();
+      this.#change(path, content);
+    }
+    return new MemoryFile(path, content, (operation) => this.#check(operation, path), {
+      schedule: this.#schedule,
+      dead: () => this.#dead,
+    });
+  }
+
+  exists(path: string): boolean {
+    return this.#names.has(path) || this.#folders.has(path);
+  }
+
+  list(folder: string): string[] {
+    const prefix = `${folder}/`;
+    const names = new Set<string>();
+    for (const path of [...this.#names.keys(), ...this.#folders]) {
+      if (path.startsWith(prefix)) names.add(path.slice(prefix.length).split("/")[0]!);
+    }
+    return [...names].sort();
+  }
+
+  createFolder(path: string): void {
+    this.#check("createFolder", path);
+    const parts = path.split("/");
+    for (let i = 1; i <= parts.length; i++) {
+      const folder = parts.slice(0, i).join("/");
+      if (this.#names.has(folder)) throw systemError("ENOTDIR", folder);
+      this.#folders.add(folder);
+    }
+  }
+
+  remove(path: string): void {
+    this.#check("remove", path);
+    this.#content(path);
+    this.#change(path, undefined);
+  }
+
+  rename(from: string, to: string): void {
+    this.#check("rename", to);
+    const content = this.#content(from);
+    this.#changes.push({
+      names: [[from, this.#names.get(from)], [to, this.#names.get(to)]],
+      folder: folderOf(to),
+    });
+    this.#names.delete(from);
+    this.#names.set(to, content);
+  }
+
+  syncFolder(folder: string): void {
+    this.#check("syncFolder", folder);
+    this.#changes = this.#changes.filter((change) => change.folder !== folder);
+  }
+
+  lock(path: string): (() => void) | undefined {
+    if (this.#locks.has(path)) return undefined;
+    this.#locks.add(path);
+    return () => this.#locks.delete(path);
+  }
+
+  #change(path: string, content: MemoryContent | undefined): void {
+    this.#changes.push({ names: [[path, this.#names.get(path)]], folder: folderOf(path) });
+    if (content === undefined) this.#names.delete(path);
+    else this.#names.set(path, content);
+  }
+
+  #content(path: string): MemoryContent {
+    const content = this.#names.get(path);
+    if (content === undefined) throw systemError("ENOENT", path);
+    return content;
+  }
+
+  #check(operation: string, path: string): void {
+    assert(!this.#dead, `${operation} of ${path} on a disk that crashed`);
+    const at = this.#faults.findIndex((fault) =>
+      fault.operation === operation && path.endsWith(fault.path ?? "")
+    );
+    if (at === -1) return;
+    const fault = this.#faults[at]!;
+    if (fault.skip-- > 0) return;
+    this.#faults.splice(at, 1);
+    throw Object.assign(new Error(`${path}: ${fault.error.message}`), { cause: fault.error });
+  }
+}
+
+class MemoryFile implements DiskFile {
+  readonly path: string;
+  readonly #content: MemoryContent;
+  readonly #check: (operation: string) => void;
+  readonly #edge: { schedule(run: () => void): void; dead(): boolean };
+  #busy = false;
+  #closed = false;
+
+  constructor(
+    path: string,
+    content: MemoryContent,
+    check: (operation: string) => void,
+    edge: { schedule(run: () => void): void; dead(): boolean },
+  ) {
+    this.path = path;
+    this.#content = content;
+    this.#check = check;
+    this.#edge = edge;
+  }
+
+  read(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    this.#use("read");
+    return this.#content.read(offset, length);
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    this.#use("write");
+    this.#content.write(offset, bytes);
+  }
+
+  sync(): void {
+    this.#use("sync");
+    this.#content.sync();
+  }
+
+  writeDurably(
+    operation: string,
+    offset: number,
+    parts: readonly Uint8Array[],
+    done: (error: Error | undefined) => void,
+  ): void {
+    assert(!this.#closed, `${this.path}: durable write to a closed file`);
+    assert(!this.#busy, `${this.path}: two durable writes at once`);
+    this.#busy = true;
+    let at = offset;
+    for (const part of parts) {
+      this.#content.write(at, part);
+      at += part.length;
+    }
+    this.#edge.schedule(() => {
+      if (this.#edge.dead()) return;
+      this.#busy = false;
+      let failure: Error | undefined;
+      try {
+        this.#check(operation);
+        this.#content.syncRange(offset, at);
+      } catch (error) {
+        failure = error instanceof Error ? error : new Error(String(error));
+      }
+      done(failure);
+    });
+  }
+
+  size(): number {
+    this.#use("size");
+    return this.#content.size;
+  }
+
+  truncate(size: number): void {
+    this.#use("truncate");
+    this.#content.truncate(size);
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #use(operation: string): void {
+    assert(!this.#closed, `${this.path} is closed`);
+    this.#check(operation);
+  }
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}
+
+function systemError(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code });
+}

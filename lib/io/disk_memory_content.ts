@@ -1,0 +1,118 @@
+/** The content of one file of the disk in memory, as it is and as a crash may leave it. */
+
+/** What a disk writes whole or not at all. */
+export const SECTOR_BYTES = 512;
+
+/** One creation, rename or removal that is not durable, by what the names meant before it. */
+export interface Change {
+  readonly names: readonly (readonly [path: string, before: MemoryContent | undefined])[];
+  readonly folder: string;
+}
+
+/** Bytes with the durable version of every sector that differs from it. */
+export class MemoryContent {
+  #bytes = new Uint8Array(0);
+  #size = 0;
+  #durableSize = 0;
+  /** By sector, what the medium holds; a sector that is not here is durable as it is. */
+  readonly #durable = new Map<number, Uint8Array<ArrayBuffer>>();
+
+  get size(): number {
+    return this.#size;
+  }
+
+  read(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(offset, Math.min(offset + length, this.#size));
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    const end = offset + bytes.length;
+    this.#grow(end);
+    this.#keepDurable(offset, end);
+    this.#bytes.set(bytes, offset);
+  }
+
+  truncate(size: number): void {
+    this.#keepDurable(size, this.#size);
+    this.#grow(size);
+    this.#bytes.fill(0, size);
+    this.#size = size;
+  }
+
+  sync(): void {
+    this.#durable.clear();
+    this.#durableSize = this.#size;
+  }
+
+  /** Makes the sectors of `[start, end)` durable, and no others. */
+  syncRange(start: number, end: number): void {
+    for (let sector = sectorOf(start); sector <= sectorOf(end - 1); sector++) {
+      this.#durable.delete(sector);
+    }
+    this.#durableSize = Math.max(this.#durableSize, Math.min(end, this.#size));
+  }
+
+  damage(offset: number, change: (byte: number) => number): void {
+    this.#bytes[offset] = change(this.#bytes[offset] ?? 0);
+    const kept = this.#durable.get(sectorOf(offset));
+    if (kept !== undefined) kept[offset % SECTOR_BYTES] = this.#bytes[offset]!;
+  }
+
+  /** The content after a crash; `survives` decides sector by sector. */
+  crash(path: string, survives: (path: string, sector: number) => boolean): MemoryContent {
+    const after = new MemoryContent();
+    const size = this.#size === this.#durableSize || survives(path, -1)
+      ? this.#size
+      : this.#durableSize;
+    after.#grow(size);
+    after.#bytes.set(this.#bytes.subarray(0, size));
+    for (const [sector, durable] of this.#durable) {
+      const at = sector * SECTOR_BYTES;
+      if (at >= size || survives(path, sector)) continue;
+      after.#bytes.set(durable.subarray(0, Math.min(SECTOR_BYTES, size - at)), at);
+    }
+    after.#durableSize = size;
+    return after;
+  }
+
+  #keepDurable(start: number, end: number): void {
+    if (end <= start) return;
+    for (let sector = sectorOf(start); sector <= sectorOf(end - 1); sector++) {
+      if (this.#durable.has(sector)) continue;
+      const kept = new Uint8Array(SECTOR_BYTES);
+      kept.set(this.#bytes.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES));
+      this.#durable.set(sector, kept);
+    }
+  }
+
+  #grow(size: number): void {
+    if (size > this.#bytes.length) {
+      const bytes = new Uint8Array(Math.max(size, this.#bytes.length * 2));
+      bytes.set(this.#bytes.subarray(0, this.#size));
+      this.#bytes = bytes;
+    }
+    this.#size = Math.max(this.#size, size);
+  }
+}
+
+/** The names after a crash: changes are lost from the last one back to the first that is lost. */
+export function crashNames(
+  names: ReadonlyMap<string, MemoryContent>,
+  changes: readonly Change[],
+  survives: (path: string, sector: number) => boolean,
+): Map<string, MemoryContent> {
+  const after = new Map(names);
+  const lost = changes.findIndex((change) => !survives(change.names[0]![0], -1));
+  if (lost === -1) return after;
+  for (const change of changes.slice(lost).reverse()) {
+    for (const [path, before] of change.names) {
+      if (before === undefined) after.delete(path);
+      else after.set(path, before);
+    }
+  }
+  return after;
+}
+
+function sectorOf(offset: number): number {
+  return Math.floor(offset / SECTOR_BYTES);
+}
