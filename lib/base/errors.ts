@@ -73,6 +73,8 @@ export const ERROR_CODES = {
   CONNECTION_LOST: "unknown",
   /** The transaction, client or node was closed already. */
   CLOSED: "rejected",
+  /** A fault of the node itself; its log has the reason. */
+  INTERNAL: "unknown",
   /** The database engine refused the statement; `sqliteCode` has the extended result code. */
   SQLITE: "rejected",
 } as const satisfies Record<string, Outcome>;
@@ -92,6 +94,8 @@ export interface ErrorDetails {
   readonly sqliteName?: string;
   /** SQLite's extended result code. */
   readonly sqliteCode?: number;
+  /** Where in the SQL text the error is, in UTF-16 code units. */
+  readonly sqlOffset?: number;
   /** The error underneath. */
   readonly cause?: unknown;
 }
@@ -106,6 +110,7 @@ export class DatabaseError extends Error {
   readonly leader: string | undefined;
   readonly sqliteName: string | undefined;
   readonly sqliteCode: number | undefined;
+  readonly sqlOffset: number | undefined;
 
   /**
    * @param code One of {@linkcode ERROR_CODES}.
@@ -119,6 +124,7 @@ export class DatabaseError extends Error {
     this.leader = details.leader;
     this.sqliteName = details.sqliteName;
     this.sqliteCode = details.sqliteCode;
+    this.sqlOffset = details.sqlOffset;
   }
 
   /** The code as it goes over the wire: SQLite's own name for an error of the engine. */

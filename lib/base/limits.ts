@@ -41,6 +41,19 @@ export const PEER_QUEUE_BYTES_MAX = 64 * MIB;
 export const CLUSTER_CONNECTIONS_MAX = 256;
 /** Time a new cluster connection has to present itself. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000;
+/** Body of a frame of the handshake. */
+export const HANDSHAKE_BYTES_MAX = 1 * KIB;
+/** Body of one request or response that manages the cluster, as JSON. */
+export const CONTROL_BYTES_MAX = 1 * MIB;
+/** Bytes handed to a connection in one write; what is left waits for it to drain. */
+export const PEER_WRITE_BYTES = 1 * MIB;
+/** An idle cluster connection says so once in this time. */
+export const KEEPALIVE_MS = 1_000;
+/** Keepalive periods without a byte after which a cluster connection counts as dead. */
+export const SILENT_PERIODS_MAX = 5;
+/** Bounds of the wait before a peer is dialled again; it doubles from one to the other. */
+export const RECONNECT_MIN_MS = 50;
+export const RECONNECT_MAX_MS = 1_000;
 
 /** Body of one HTTP request. */
 export const HTTP_BODY_BYTES_MAX = 16 * MIB;
@@ -72,13 +85,40 @@ export const TRANSACTION_IDLE_CONTENDED_MS = 5_000;
 export const SESSION_IDLE_MS = 30_000;
 /** Prepared statements that one connection keeps. */
 export const STATEMENT_CACHE_MAX = 128;
+/** SQL worker threads of one node: one for writes, the others for reads and open streams. */
+export const SQL_WORKERS_MAX = 8;
+/** Closed streams that are remembered, to say why they are gone. */
+export const TOMBSTONES_MAX = 4_096;
 /** Idle connections that one worker keeps. */
 export const IDLE_CONNECTIONS_MAX = 8;
 
 /** Time a request waits for a leader before it is told that there is none. */
 export const LEADER_WAIT_MS = 5_000;
+/** HTTP connections from one node to another, for requests it passes on. */
+export const PROXY_CONNECTIONS_MAX = 1_024;
+/** Requests to pass on that wait for a connection. */
+export const PROXY_QUEUE_MAX = 4_096;
+/** Time after which an unused connection to another node is closed. */
+export const PROXY_IDLE_MS = 30_000;
+/** Time the leader has to answer once it is known that another node leads. */
+export const PROXY_STALE_LEADER_MS = 3_000;
 /** Frames in a database's WAL above which a checkpoint is due. */
 export const CHECKPOINT_FRAMES = 4_096;
+
+/** Time a call of a client may take, failover included, unless it says otherwise. */
+export const CLIENT_TIMEOUT_MS = 30_000;
+/** The longest time a call of a client may be given. */
+export const CLIENT_TIMEOUT_MS_MAX = 24 * 60 * 60 * 1000;
+/** Requests that one client has under way; those of open transactions are not counted. */
+export const CLIENT_REQUESTS_MAX = 128;
+/** Requests of one client that wait for their turn. */
+export const CLIENT_QUEUE_MAX = 16_384;
+/** Time a node has to tell a client of its cluster. */
+export const CLIENT_DISCOVERY_MS = 1_000;
+/** Time without an answer after which a client asks whether the leader is another one by now. */
+export const CLIENT_PROBE_MS = 2_000;
+/** Longest pause between two attempts of a client. */
+export const CLIENT_BACKOFF_MS_MAX = 500;
 
 assert(ENTRY_PAYLOAD_BYTES_MAX < SEGMENT_BYTES, "an entry must fit a segment");
 assert(ENTRY_PAYLOAD_BYTES_MAX + APPEND_BYTES_MAX < FRAME_BYTES_MAX, "an append must fit a frame");

@@ -1,0 +1,155 @@
+/** The HTTP port of a node: its routes, its errors, and its way of stopping. */
+import { DatabaseError } from "../base/errors.ts";
+import type { HttpReply, HttpRequest, HttpServer } from "../io/http.ts";
+import { httpUrl, listenHttp } from "../io/http_server.ts";
+import { handlePipeline } from "./hrana_http.ts";
+import { preflightReply, refuseOrigin, withOrigin } from "./origin.ts";
+import { Proxy } from "./proxy.ts";
+import { errorReply, jsonReply, textReply } from "./replies.ts";
+import {
+  clusterReply,
+  handleCheckpoint,
+  handleDigest,
+  handleRemove,
+  handleTransfer,
+  readyReply,
+} from "./status.ts";
+import type { ServerOptions } from "./types.ts";
+
+type Handler = (request: HttpRequest) => Promise<HttpReply> | HttpReply;
+
+/** What a path answers, by method; HEAD is answered as GET. */
+interface Route {
+  readonly GET?: Handler;
+  readonly POST?: Handler;
+}
+
+const PATH_LENGTH_SHOWN = 100;
+const NO_ORIGINS: readonly string[] = [];
+
+/** A server that listens. */
+export class Server {
+  readonly #options: ServerOptions;
+  readonly #routes: ReadonlyMap<string, Route>;
+  readonly #allowedOrigins: readonly string[];
+  #server: HttpServer | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#allowedOrigins = options.allowedOrigins ?? NO_ORIGINS;
+    this.#routes = buildRoutes(options);
+  }
+
+  /**
+   * Listens on the address.
+   *
+   * @throws {DatabaseError} ADDRESS when it is taken or not of this machine.
+   */
+  static async start(options: ServerOptions): Promise<Server> {
+    const server = new Server(options);
+    server.#server = await listenHttp({
+      hostname: options.hostname,
+      port: options.port,
+      handler: (request) => server.#answer(request),
+      onFailure: options.onFailure,
+    });
+    return server;
+  }
+
+  /** The port it listens on, also where any was asked for. */
+  get port(): number {
+    return this.#server!.port;
+  }
+
+  /** Where this machine reaches it, such as `http://127.0.0.1:8080`. */
+  get url(): string {
+    return httpUrl(this.#server!.hostname, this.port);
+  }
+
+  /**
+   * Takes no more requests, and waits for those under way; whatever still runs after `graceMs` loses
+   * its connection.
+   */
+  close(graceMs: number): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
+    return this.#closing;
+  }
+
+  #close(graceMs: number): Promise<void> {
+    const server = this.#server!;
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(graceMs, () => {
+        server.abort();
+        resolve();
+      });
+      void server.stop().then(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  async #answer(request: HttpRequest): Promise<HttpReply> {
+    if (this.#closing !== undefined) {
+      return errorReply(new DatabaseError("SHUTTING_DOWN", "This node is stopping"));
+    }
+    const origin = request.header("origin");
+    if (origin === undefined) return await this.#route(request);
+    const refusal = refuseOrigin(request, origin, this.#allowedOrigins);
+    if (refusal !== undefined) return refusal;
+    const reply = request.method === "OPTIONS" ? preflightReply() : await this.#route(request);
+    return withOrigin(reply, origin, this.#allowedOrigins);
+  }
+
+  async #route(request: HttpRequest): Promise<HttpReply> {
+    const { method, path } = request;
+    const route = this.#routes.get(path);
+    if (route === undefined) {
+      const shown = JSON.stringify(path.slice(0, PATH_LENGTH_SHOWN));
+      return errorReply(new DatabaseError("PROTOCOL", `There is no endpoint ${shown}`), 404);
+    }
+    const handler = method === "POST"
+      ? route.POST
+      : method === "GET" || method === "HEAD"
+      ? route.GET
+      : undefined;
+    if (handler === undefined) return refuseMethod(method, path, route);
+    try {
+      return await handler(request);
+    } catch (error) {
+      if (error instanceof DatabaseError) return errorReply(error);
+      throw error;
+    }
+  }
+}
+
+function buildRoutes(options: ServerOptions): ReadonlyMap<string, Route> {
+  const { sessions, operations, version } = options;
+  const proxy = new Proxy(options.nodeId, options.client, options.leadership, options.clock);
+  const pipeline: Route = { POST: (request) => handlePipeline(request, sessions, proxy) };
+  const health = jsonReply(200, `{"status":"ok"}`);
+  const versionReply = jsonReply(200, JSON.stringify({ version }));
+  return new Map<string, Route>([
+    ["/v2/pipeline", pipeline],
+    ["/v3/pipeline", pipeline],
+    // Clients ask these to learn which versions there are. There is no `/v3-protobuf`: older
+    // clients would then speak it.
+    ["/v2", { GET: () => textReply("Hrana 2 over HTTP, in JSON\n") }],
+    ["/v3", { GET: () => textReply("Hrana 3 over HTTP, in JSON\n") }],
+    ["/health", { GET: () => health }],
+    ["/readyz", { GET: (request) => readyReply(operations, request.query) }],
+    ["/version", { GET: () => versionReply }],
+    ["/cluster", { GET: () => clusterReply(operations) }],
+    ["/cluster/digest", { GET: () => handleDigest(operations) }],
+    ["/cluster/remove", { POST: (request) => handleRemove(request, operations, proxy) }],
+    ["/cluster/transfer", { POST: (request) => handleTransfer(request, operations, proxy) }],
+    ["/cluster/checkpoint", { POST: () => handleCheckpoint(operations) }],
+  ]);
+}
+
+function refuseMethod(method: string, path: string, route: Route): HttpReply {
+  const allow = Object.keys(route).join(", ");
+  const error = new DatabaseError("PROTOCOL", `${path} takes ${allow}, not ${method}`);
+  return { ...errorReply(error, 405), headers: { allow } };
+}

@@ -1,0 +1,111 @@
+/** What the HTTP server asks of the node behind it. */
+import type { NodeId } from "../raft/types.ts";
+import type { Sessions } from "../session/types.ts";
+import type { Clock } from "../io/clock.ts";
+import type { HttpClient } from "../io/http.ts";
+
+/** Which node leads, as this node knows it. */
+export interface Leadership {
+  /** The HTTP URL of the leader; undefined when none is known, or when it is this node. */
+  leaderUrl(): string | undefined;
+  /**
+   * Waits until a leader is known, this node or another.
+   *
+   * @param deadlineMs On the clock of the server, as `Clock.nowMs`.
+   * @returns False when the deadline passed first.
+   */
+  waitForLeader(deadlineMs: number): Promise<boolean>;
+}
+
+/** One machine in {@linkcode ClusterStatus}. */
+export interface MemberStatus {
+  readonly id: NodeId;
+  readonly address: string;
+  readonly httpUrl: string;
+  readonly role: "voter" | "learner";
+  readonly leader: boolean;
+  /** Whether the leader heard from it lately; only the leader knows. */
+  readonly active?: boolean;
+  /** The last entry that it is known to hold; only the leader knows. */
+  readonly matchIndex?: number;
+}
+
+/** The cluster, as this node sees it; the body of `GET /cluster`. */
+export interface ClusterStatus {
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  readonly version: string;
+  readonly role: "leader" | "follower" | "candidate" | "learner";
+  readonly term: number;
+  readonly leader:
+    | { readonly id: NodeId; readonly address: string; readonly httpUrl: string }
+    | null;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly lastIndex: number;
+  readonly members: readonly MemberStatus[];
+}
+
+/** Whether a node can serve. */
+export interface Readiness {
+  readonly leaderKnown: boolean;
+  /** The last entry that this node applied. */
+  readonly appliedIndex: number;
+  /** The entry it must have applied before it serves, since it did so before it last stopped. */
+  readonly requiredIndex: number;
+}
+
+/** The content of this node's database at an index: equal on every node that is at that index. */
+export interface DatabaseDigest {
+  readonly index: number;
+  /** SHA-256 over all pages, in hexadecimal. */
+  readonly sha256: string;
+  readonly pages: number;
+}
+
+/** What a checkpoint did. */
+export interface CheckpointReport {
+  /** The last entry whose pages are in the database file. */
+  readonly index: number;
+}
+
+/** The node, as operators see it. */
+export interface Operations {
+  clusterStatus(): ClusterStatus;
+  readiness(): Readiness;
+  /** @throws {DatabaseError} NOT_LEADER; MEMBERSHIP when it is not allowed now. */
+  remove(id: NodeId): Promise<void>;
+  /**
+   * Hands leadership over.
+   *
+   * @param id To whom; undefined for the voter that is furthest ahead.
+   * @throws {DatabaseError} NOT_LEADER; MEMBERSHIP when that node cannot lead.
+   */
+  transfer(id: NodeId | undefined): Promise<void>;
+  /** Brings the database file of this node up to date. */
+  checkpoint(): Promise<CheckpointReport>;
+  /** Reads the database of this node. */
+  digest(): Promise<DatabaseDigest>;
+}
+
+/** What a server is made of. */
+export interface ServerOptions {
+  readonly hostname: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly nodeId: NodeId;
+  readonly version: string;
+  readonly sessions: Sessions;
+  readonly operations: Operations;
+  readonly leadership: Leadership;
+  /** For requests that this node passes on to the leader. The server does not close it. */
+  readonly client: HttpClient;
+  readonly clock: Clock;
+  /**
+   * Origins of web pages that may use this server, such as `https://app.example`, or `*`. Pages of
+   * the server itself always may; without this, no other page can, not even without reading replies.
+   */
+  readonly allowedOrigins?: readonly string[];
+  /** Told of faults of the node's own code; the client got a reply of status 500. */
+  readonly onFailure: (error: unknown) => void;
+}
