@@ -1,0 +1,145 @@
+/**
+ * The C functions this program calls, described once in neutral words; `library_bun.ts` and
+ * `library_deno.ts` turn the table into functions.
+ */
+
+/** An address that only C looks behind. */
+export interface Pointer {
+  readonly pointer: unique symbol;
+}
+
+/**
+ * What each word means on either side:
+ *
+ * - `void`: nothing, as a result;
+ * - `i32`: a C `int`;
+ * - `i64`: a `sqlite3_int64` that counts something, hence below 2^53. Integers that are data travel
+ *   in buffers;
+ * - `pointer`: an address that C handed out; NULL is null;
+ * - `buffer`: memory of the caller, which C may use until the call returns.
+ */
+export interface CTypes {
+  readonly void: void;
+  readonly i32: number;
+  readonly i64: number;
+  readonly pointer: Pointer | null;
+  readonly buffer: Uint8Array;
+}
+
+/** The prototype of one function. */
+export interface Signature {
+  readonly args: readonly (keyof CTypes)[];
+  readonly returns: keyof CTypes;
+}
+
+/** Every C function that is called, and nothing else. */
+export const SYMBOLS = {
+  // int sqlite3_libversion_number(void)
+  sqlite3_libversion_number: { args: [], returns: "i32" },
+  // sqlite3_int64 sqlite3_memory_used(void)
+  sqlite3_memory_used: { args: [], returns: "i64" },
+  // int sqlite3_close(sqlite3 *db)
+  sqlite3_close: { args: ["pointer"], returns: "i32" },
+  // int sqlite3_get_autocommit(sqlite3 *db)
+  sqlite3_get_autocommit: { args: ["pointer"], returns: "i32" },
+  // void sqlite3_interrupt(sqlite3 *db)
+  sqlite3_interrupt: { args: ["pointer"], returns: "void" },
+  // int sqlite3_reset(sqlite3_stmt *stmt)
+  sqlite3_reset: { args: ["pointer"], returns: "i32" },
+  // int sqlite3_finalize(sqlite3_stmt *stmt)
+  sqlite3_finalize: { args: ["pointer"], returns: "i32" },
+
+  // sqlite3 *dqlite_open(const char *path, int flags, int busyTimeoutMs,
+  //                      void *out, int nOut, DqliteResult *result)
+  dqlite_open: {
+    args: ["buffer", "i32", "i32", "buffer", "i32", "buffer"],
+    returns: "pointer",
+  },
+  // sqlite3_stmt *dqlite_prepare(sqlite3 *db, const char *sql, int nSql, int flags,
+  //                              void *out, int nOut, DqliteResult *result)
+  dqlite_prepare: {
+    args: ["pointer", "buffer", "i32", "i32", "buffer", "i32", "buffer"],
+    returns: "pointer",
+  },
+  // void dqlite_describe(sqlite3_stmt *stmt, void *out, int nOut, DqliteResult *result)
+  dqlite_describe: { args: ["pointer", "buffer", "i32", "buffer"], returns: "void" },
+  // void dqlite_run(sqlite3_stmt *stmt, const void *args, int nArgBytes, int nArg,
+  //                 void *out, int nOut, DqliteResult *result)
+  dqlite_run: {
+    args: ["pointer", "buffer", "i32", "i32", "buffer", "i32", "buffer"],
+    returns: "void",
+  },
+  // void dqlite_next(sqlite3_stmt *stmt, int isPending, void *out, int nOut, DqliteResult *result)
+  dqlite_next: { args: ["pointer", "i32", "buffer", "i32", "buffer"], returns: "void" },
+  // void dqlite_cancel(sqlite3_stmt *stmt)
+  dqlite_cancel: { args: ["pointer"], returns: "void" },
+  // sqlite3_int64 dqlite_rows_json(const void *rows, int nBytes, int nRow, int nColumn,
+  //                                void *out, int nOut)
+  dqlite_rows_json: {
+    args: ["buffer", "i32", "i32", "i32", "buffer", "i32"],
+    returns: "i64",
+  },
+
+  // int sqlite3_wal_replication_open(sqlite3 *db, const char *schema)
+  sqlite3_wal_replication_open: { args: ["pointer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_close(sqlite3 *db, const char *schema)
+  sqlite3_wal_replication_close: { args: ["pointer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_leader(sqlite3 *db, const char *schema)
+  sqlite3_wal_replication_leader: { args: ["pointer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_follower(sqlite3 *db, const char *schema)
+  sqlite3_wal_replication_follower: { args: ["pointer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_drain(sqlite3 *db, const char *schema,
+  //                                   void *out, sqlite3_int64 nOut, sqlite3_int64 *counts)
+  sqlite3_wal_replication_drain: {
+    args: ["pointer", "buffer", "buffer", "i64", "buffer"],
+    returns: "i32",
+  },
+  // int sqlite3_wal_replication_release(sqlite3 *db, const char *schema, sqlite3_int64 seq)
+  sqlite3_wal_replication_release: { args: ["pointer", "buffer", "i64"], returns: "i32" },
+  // int sqlite3_wal_replication_apply(sqlite3 *db, const char *schema,
+  //                                   const void *chunk, sqlite3_int64 nChunk)
+  sqlite3_wal_replication_apply: {
+    args: ["pointer", "buffer", "buffer", "i64"],
+    returns: "i32",
+  },
+  // int sqlite3_wal_replication_abort(sqlite3 *db, const char *schema)
+  sqlite3_wal_replication_abort: { args: ["pointer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_rewind(sqlite3 *db, const char *schema, sqlite3_int64 seq)
+  sqlite3_wal_replication_rewind: { args: ["pointer", "buffer", "i64"], returns: "i32" },
+  // int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *schema, sqlite3_int64 *counts)
+  sqlite3_wal_replication_checkpoint: {
+    args: ["pointer", "buffer", "buffer"],
+    returns: "i32",
+  },
+  // sqlite3_int64 sqlite3_wal_replication_seq(sqlite3 *db, const char *schema)
+  sqlite3_wal_replication_seq: { args: ["pointer", "buffer"], returns: "i64" },
+  // int sqlite3_wal_replication_status(sqlite3 *db, const char *schema, sqlite3_int64 *counts)
+  sqlite3_wal_replication_status: {
+    args: ["pointer", "buffer", "buffer"],
+    returns: "i32",
+  },
+  // int sqlite3_wal_replication_session(sqlite3 *db)
+  sqlite3_wal_replication_session: { args: ["pointer"], returns: "i32" },
+  // int sqlite3_wal_replication_interrupt(sqlite3 *handle, const char *schema)
+  sqlite3_wal_replication_interrupt: { args: ["pointer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_tainted(sqlite3 *db)
+  sqlite3_wal_replication_tainted: { args: ["pointer"], returns: "i32" },
+} as const satisfies Record<string, Signature>;
+
+type Args<Words extends readonly (keyof CTypes)[]> = {
+  -readonly [Index in keyof Words]: CTypes[Words[Index]];
+};
+
+/** {@linkcode SYMBOLS} as functions. */
+export type Functions = {
+  readonly [Name in keyof typeof SYMBOLS]: (
+    ...args: Args<(typeof SYMBOLS)[Name]["args"]>
+  ) => CTypes[(typeof SYMBOLS)[Name]["returns"]];
+};
+
+/** The loaded SQLite library. One file serves the whole process, every worker included. */
+export interface Library {
+  /** The file it was loaded from. */
+  readonly path: string;
+  readonly c: Functions;
+}

@@ -1,0 +1,84 @@
+/** SQLite's result codes as errors; the only place where one becomes the other. */
+import { DatabaseError } from "../base/errors.ts";
+
+export const SQLITE_OK = 0;
+export const SQLITE_BUSY = 5;
+export const SQLITE_LOCKED = 6;
+/** The node does not lead: nothing was written. */
+export const SQLITE_IOERR_NOT_LEADER = 10 | (40 << 8);
+/** Leadership was lost after the transaction was written locally. */
+export const SQLITE_IOERR_LEADERSHIP_LOST = 10 | (41 << 8);
+
+const SQLITE_AUTH = 23;
+
+/** Names of the base result codes, by number. */
+const NAMES: readonly string[] = [
+  "SQLITE_OK",
+  "SQLITE_ERROR",
+  "SQLITE_INTERNAL",
+  "SQLITE_PERM",
+  "SQLITE_ABORT",
+  "SQLITE_BUSY",
+  "SQLITE_LOCKED",
+  "SQLITE_NOMEM",
+  "SQLITE_READONLY",
+  "SQLITE_INTERRUPT",
+  "SQLITE_IOERR",
+  "SQLITE_CORRUPT",
+  "SQLITE_NOTFOUND",
+  "SQLITE_FULL",
+  "SQLITE_CANTOPEN",
+  "SQLITE_PROTOCOL",
+  "SQLITE_EMPTY",
+  "SQLITE_SCHEMA",
+  "SQLITE_TOOBIG",
+  "SQLITE_CONSTRAINT",
+  "SQLITE_MISMATCH",
+  "SQLITE_MISUSE",
+  "SQLITE_NOLFS",
+  "SQLITE_AUTH",
+  "SQLITE_FORMAT",
+  "SQLITE_RANGE",
+  "SQLITE_NOTADB",
+  "SQLITE_NOTICE",
+  "SQLITE_WARNING",
+];
+
+/** The name of the base code of a result code, such as `SQLITE_CONSTRAINT` for 2067. */
+export function sqliteName(code: number): string {
+  return NAMES[code & 0xff] ?? "SQLITE_ERROR";
+}
+
+/**
+ * The error for a failed call.
+ *
+ * @param code The extended result code.
+ * @param message SQLite's own text, such as `UNIQUE constraint failed: t.a`.
+ * @param sqlOffset Where in the SQL text the error is, in UTF-16 code units.
+ */
+export function sqliteError(code: number, message: string, sqlOffset?: number): DatabaseError {
+  const details = {
+    sqliteName: sqliteName(code),
+    sqliteCode: code,
+    ...(sqlOffset === undefined ? {} : { sqlOffset }),
+  };
+  if (code === SQLITE_IOERR_NOT_LEADER) {
+    return new DatabaseError("NOT_LEADER", "This node is not the leader", details);
+  }
+  if (code === SQLITE_IOERR_LEADERSHIP_LOST) {
+    return new DatabaseError(
+      "LEADERSHIP_LOST",
+      "Leadership was lost before the write was committed; it may or may not take effect",
+      details,
+    );
+  }
+  if ((code & 0xff) === SQLITE_AUTH) {
+    return new DatabaseError("BLOCKED", `The statement is not allowed here: ${message}`, {
+      ...details,
+      hint:
+        "ATTACH of a file, VACUUM INTO, load_extension() and PRAGMAs that govern the journal, " +
+        "the page size or checkpoints would break replication",
+    });
+  }
+  return new DatabaseError("SQLITE", message, details);
+}
