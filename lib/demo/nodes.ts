@@ -247,7 +247,7 @@ export class LocalCluster {
     }, signal);
   }
 
-  /** The running node that leads: two may claim it for a moment, then the one of the higher term. */
+  /** The running node that leads; when two claim it for a moment, the one of the higher term. */
   async leader(timeoutMs: number, signal?: AbortSignal): Promise<NodeProcess> {
     return await waitUntil("there is a leader", timeoutMs, async () => {
       let leader: NodeProcess | undefined;

@@ -22,8 +22,8 @@ export function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
  * condition that throws is asked again.
  *
  * @param what Completes the sentence "waited … until".
- * @throws {Error} when it is not met in time, with the last error of the condition, or when `signal`
- * is aborted.
+ * @throws {Error} when it is not met in time, with the last error of the condition, or when
+ * `signal` is aborted.
  */
 export async function waitUntil<T>(
   what: string,

@@ -28,7 +28,8 @@ export function describeMachine(): string {
   const processors = cpus();
   const memoryGib = Math.round(totalmem() / 2 ** 30);
   const model = processors[0]?.model ?? "unknown";
-  return `${processors.length} × ${model}, ${memoryGib} GiB, Linux ${release()}, Bun ${Bun.version}`;
+  const software = `Linux ${release()}, Bun ${Bun.version}`;
+  return `${processors.length} × ${model}, ${memoryGib} GiB, ${software}`;
 }
 
 const HEADINGS = [

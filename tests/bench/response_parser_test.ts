@@ -4,7 +4,8 @@ import { ResponseParser } from "./response_parser.ts";
 
 const STREAM = Buffer.from(
   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: x\r\n\r\nhello" +
-    "HTTP/1.1 503 Busy\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0a\r\n0123456789\r\n0\r\n\r\n" +
+    "HTTP/1.1 503 Busy\r\ntransfer-encoding: chunked\r\n\r\n" +
+    "3\r\nabc\r\n0a\r\n0123456789\r\n0\r\n\r\n" +
     "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n",
 );
 const EXPECTED = [[200, "hello"], [503, "abc0123456789"], [204, ""]];
