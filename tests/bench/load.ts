@@ -86,7 +86,7 @@ class Load {
         if (this.#phase === "measure") this.#latencies.add(performance.now() - sentMs);
         send();
       } else {
-        this.#fault(`${status} ${body.latin1Slice(0, 300)}`);
+        this.#fault(`${status} ${body.toString("latin1", 0, 300)}`);
         setTimeout(send, ERROR_PAUSE_MS);
       }
     });

@@ -51,7 +51,7 @@ export class ResponseParser {
     while (rest.length > 0) {
       const end = rest.indexOf(HEADER_END);
       if (end === -1) return rest;
-      const head = rest.latin1Slice(0, end);
+      const head = rest.toString("latin1", 0, end);
       const status = Number(head.slice(9, 12));
       const bodyStart = end + HEADER_END.length;
       const length = CONTENT_LENGTH.exec(head);
@@ -87,7 +87,7 @@ function readChunks(bytes: Buffer, start: number): { body: Buffer; end: number }
   while (true) {
     const lineEnd = bytes.indexOf("\r\n", at);
     if (lineEnd === -1) return undefined;
-    const size = parseInt(bytes.latin1Slice(at, lineEnd), 16);
+    const size = parseInt(bytes.toString("latin1", at, lineEnd), 16);
     if (!Number.isInteger(size)) throw new Error(`Bad chunk size at ${at}`);
     const dataEnd = lineEnd + 2 + size;
     if (bytes.length < dataEnd + 2) return undefined;
