@@ -104,15 +104,24 @@ function skipKey(text: string, start: number): Scan {
 }
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+/** What could still become a number if more followed. */
+const NUMBER_PREFIX = /-?(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?/y;
 
 function skipScalar(text: string, start: number): Scan {
   if (text[start] === '"') return skipString(text, start);
   for (const word of ["true", "false", "null"]) {
     if (text[start] === word[0]) return skipWord(text, start, word);
   }
-  NUMBER.lastIndex = start;
-  if (NUMBER.test(text)) return { valid: true, at: NUMBER.lastIndex };
-  return { valid: false, at: text[start] === "-" ? start + 1 : start };
+  if (!/[-0-9]/.test(text[start] ?? "")) return { valid: false, at: start };
+  const end = endOfMatch(NUMBER, text, start);
+  const prefixEnd = endOfMatch(NUMBER_PREFIX, text, start);
+  return { valid: end === prefixEnd, at: prefixEnd };
+}
+
+/** The offset behind what a sticky pattern matches at `start`; `start` when it does not match. */
+function endOfMatch(pattern: RegExp, text: string, start: number): number {
+  pattern.lastIndex = start;
+  return pattern.test(text) ? pattern.lastIndex : start;
 }
 
 function skipWord(text: string, start: number, word: string): Scan {
@@ -123,6 +132,7 @@ function skipWord(text: string, start: number, word: string): Scan {
 }
 
 const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const ESCAPE_CUT_SHORT = /^\\(?:u[0-9a-fA-F]{0,3})?$/;
 
 function skipString(text: string, start: number): Scan {
   let at = start + 1;
@@ -131,11 +141,11 @@ function skipString(text: string, start: number): Scan {
     if (character === '"') return { valid: true, at: at + 1 };
     if (character < " ") return { valid: false, at };
     if (character === "\\") {
-      ESCAPE.lastIndex = at;
-      if (!ESCAPE.test(text)) {
-        return { valid: false, at: at + 6 > text.length ? text.length : at };
+      const end = endOfMatch(ESCAPE, text, at);
+      if (end === at) {
+        return { valid: false, at: ESCAPE_CUT_SHORT.test(text.slice(at)) ? text.length : at };
       }
-      at = ESCAPE.lastIndex;
+      at = end;
     } else {
       at += 1;
     }

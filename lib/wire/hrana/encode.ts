@@ -1,5 +1,5 @@
 /** Writes the JSON of Hrana responses, as text, ready to be joined into a body. */
-import type { DatabaseError } from "../../base/errors.ts";
+import { type DatabaseError, ERROR_CODES } from "../../base/errors.ts";
 import { unreachable } from "../../base/assert.ts";
 import type { Column, DescribeResult, StatementResult } from "./types.ts";
 
@@ -31,12 +31,15 @@ export function encodeError(error: DatabaseError): string {
 }
 
 /**
- * An error as an object: `message` and `code` as in Hrana; beside them `outcome` when it is
- * unknown whether the request took effect, and `hint` and `leader` where there are any.
+ * An error as an object: `message` and `code` as in Hrana; beside them `outcome` when the request
+ * may have taken effect, or when its code alone would say so, and `hint` and `leader` where there
+ * are any.
  */
 export function encodeErrorBody(error: DatabaseError): string {
   let text = `{"message":${JSON.stringify(error.message)},"code":${JSON.stringify(error.wireCode)}`;
-  if (error.outcome === "unknown") text += `,"outcome":"unknown"`;
+  if (error.outcome === "unknown" || error.outcome !== ERROR_CODES[error.code]) {
+    text += `,"outcome":"${error.outcome}"`;
+  }
   if (error.hint !== undefined) text += `,"hint":${JSON.stringify(error.hint)}`;
   if (error.leader !== undefined) text += `,"leader":${JSON.stringify(error.leader)}`;
   return text + "}";

@@ -1,0 +1,103 @@
+import { expect, test } from "bun:test";
+import { DatabaseError } from "../../lib/base/errors.ts";
+import { encodeError, encodeOk, encodePipeline } from "../../lib/wire/hrana/encode.ts";
+
+test("the result of a statement carries its rows as they are", () => {
+  const rowsJson = '[[{"type":"integer","value":"1"}]]';
+  const cols = [{ name: 'a "b"', decltype: "INT" }, { name: "\ud800", decltype: null }];
+  const result = { cols, rowsJson, affectedRowCount: 3, lastInsertRowid: 2n ** 62n };
+  expect(JSON.parse(encodeOk({ type: "execute", result }))).toEqual({
+    type: "ok",
+    response: {
+      type: "execute",
+      result: {
+        cols,
+        rows: [[{ type: "integer", value: "1" }]],
+        affected_row_count: 3,
+        last_insert_rowid: "4611686018427387904",
+      },
+    },
+  });
+});
+
+test("each step of a batch has a result, an error, or neither", () => {
+  const result = { cols: [], rowsJson: "[]", affectedRowCount: 0, lastInsertRowid: undefined };
+  const error = new DatabaseError("SQLITE", "UNIQUE constraint failed: t.a", {
+    sqliteName: "SQLITE_CONSTRAINT",
+  });
+  const text = encodeOk({
+    type: "batch",
+    steps: [{ type: "skipped" }, { type: "ok", result }, { type: "error", error }],
+  });
+  expect(JSON.parse(text).response.result).toEqual({
+    step_results: [
+      null,
+      { cols: [], rows: [], affected_row_count: 0, last_insert_rowid: null },
+      null,
+    ],
+    step_errors: [
+      null,
+      null,
+      { message: "UNIQUE constraint failed: t.a", code: "SQLITE_CONSTRAINT" },
+    ],
+  });
+  expect(JSON.parse(encodeOk({ type: "batch", steps: [] })).response.result).toEqual({
+    step_results: [],
+    step_errors: [],
+  });
+});
+
+test("a description names parameters and columns", () => {
+  const cols = [{ name: "a", decltype: "TEXT" }];
+  const text = encodeOk({
+    type: "describe",
+    result: { params: [":a", null], cols, isExplain: false, isReadonly: true },
+  });
+  expect(JSON.parse(text).response).toEqual({
+    type: "describe",
+    result: {
+      params: [{ name: ":a" }, { name: null }],
+      cols,
+      is_explain: false,
+      is_readonly: true,
+    },
+  });
+});
+
+test("requests without a result answer with their type", () => {
+  for (const type of ["close", "sequence", "store_sql", "close_sql"] as const) {
+    expect(JSON.parse(encodeOk({ type }))).toEqual({ type: "ok", response: { type } });
+  }
+  expect(JSON.parse(encodeOk({ type: "get_autocommit", isAutocommit: false })).response).toEqual({
+    type: "get_autocommit",
+    is_autocommit: false,
+  });
+});
+
+test("an error tells its outcome only where the code does not", () => {
+  const plain = new DatabaseError("ARGS_INVALID", 'no ":x"');
+  expect(encodeError(plain)).toBe(
+    '{"type":"error","error":{"message":"no \\":x\\"","code":"ARGS_INVALID"}}',
+  );
+  const lost = new DatabaseError("LEADERSHIP_LOST", "m", { hint: "read it", leader: "http://b" });
+  expect(JSON.parse(encodeError(lost)).error).toEqual({
+    message: "m",
+    code: "LEADERSHIP_LOST",
+    outcome: "unknown",
+    hint: "read it",
+    leader: "http://b",
+  });
+  const refused = new DatabaseError("DISK", "m", { outcome: "rejected" });
+  expect(JSON.parse(encodeError(refused)).error.outcome).toBe("rejected");
+});
+
+test("a pipeline joins its results", () => {
+  expect(encodePipeline(undefined, undefined, [])).toBe(
+    '{"baton":null,"base_url":null,"results":[]}',
+  );
+  expect(JSON.parse(encodePipeline('b"', "http://h/", ["1", "2"]))).toEqual({
+    baton: 'b"',
+    base_url: "http://h/",
+    results: [1, 2],
+  });
+});
