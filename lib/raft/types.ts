@@ -152,8 +152,9 @@ export interface HardState {
 }
 
 /**
- * Names a state of the log: everything up to `index`, as of the leader of `leaderTerm`. Compared
- * lexicographically; an index alone is ambiguous once a log was truncated and filled again.
+ * Names a state of the log: everything up to `index`, as it was written in `leaderTerm`. Compared
+ * lexicographically; an index alone is ambiguous once a log was truncated and filled again. The
+ * mark of a write also stands for the term and vote of that write and of all before it.
  */
 export interface LogMark {
   readonly leaderTerm: Term;
@@ -186,9 +187,21 @@ export interface Effects {
   /** The commit index, when it moved. */
   commitIndex: LogIndex | undefined;
   reads: ReadResult[];
-  /** True when role, term, leader or configuration changed; look at `status()`. */
+  /**
+   * True when role, term, leader, configuration, `established`, `removed` or a peer's replication
+   * state changed; look at `status()`.
+   */
   changed: boolean;
 }
+
+/** A change of who takes part. One at a time; voters come and go through a joint configuration. */
+export type ConfigurationChange =
+  | { readonly type: "add_learner"; readonly member: Member }
+  /** Makes a learner that has caught up a voter. */
+  | { readonly type: "promote"; readonly id: NodeId }
+  | { readonly type: "remove"; readonly id: NodeId }
+  /** Changes the addresses of a member, never its part in consensus. */
+  | { readonly type: "update_member"; readonly member: Member };
 
 /** Why a proposal was refused; nothing was appended. */
 export type ProposalRefusal =
@@ -233,5 +246,7 @@ export interface Status {
   readonly configurationIndex: LogIndex;
   /** True once this node learned that it was removed. */
   readonly removed: boolean;
+  /** Whom the leader hands over to at the moment. */
+  readonly transferTarget: NodeId | undefined;
   readonly peers: readonly PeerStatus[];
 }

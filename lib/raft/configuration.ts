@@ -1,0 +1,230 @@
+/**
+ * Configurations as values, and the ones a log holds.
+ *
+ * A change of voters takes two entries (thesis, §4.3): the joint one, then the one that leaves it.
+ * Learners and addresses are outside every quorum, so changing them takes one.
+ */
+import { assert, present, unreachable } from "../base/assert.ts";
+import { MEMBERS_MAX } from "../base/limits.ts";
+import type { Configuration, ConfigurationChange, LogIndex, Member, NodeId } from "./types.ts";
+
+/** Nobody takes part: what a node knows before its first entry. */
+export const EMPTY_CONFIGURATION: Configuration = {
+  voters: [],
+  votersOutgoing: [],
+  learners: [],
+  members: [],
+};
+
+/** The configuration of a new cluster: every member votes. */
+export function initialConfiguration(members: readonly Member[]): Configuration {
+  const sorted = [...members].sort((a, b) => a.id - b.id);
+  const configuration = {
+    voters: sorted.map((member) => member.id),
+    votersOutgoing: [],
+    learners: [],
+    members: sorted,
+  };
+  checkConfiguration(configuration);
+  return configuration;
+}
+
+/** Whether two sets of voters decide together. */
+export function isJoint(configuration: Configuration): boolean {
+  return configuration.votersOutgoing.length > 0;
+}
+
+/** Whether `id` votes, in either half. */
+export function isVoter(configuration: Configuration, id: NodeId): boolean {
+  return configuration.voters.includes(id) || configuration.votersOutgoing.includes(id);
+}
+
+/** Whether `id` takes part at all. */
+export function isMember(configuration: Configuration, id: NodeId): boolean {
+  return configuration.members.some((member) => member.id === id);
+}
+
+/** The voters of both halves, sorted, each once. */
+export function votersOf(configuration: Configuration): readonly NodeId[] {
+  if (!isJoint(configuration)) return configuration.voters;
+  const ids = new Set([...configuration.voters, ...configuration.votersOutgoing]);
+  return [...ids].sort((a, b) => a - b);
+}
+
+/** The outcome of {@linkcode applyChange}. */
+export type ChangeResult =
+  | { readonly configuration: Configuration }
+  | { readonly invalid: string };
+
+/**
+ * The configuration that starts `change`: a joint one when voters change.
+ *
+ * @param current A configuration that is not joint.
+ */
+export function applyChange(current: Configuration, change: ConfigurationChange): ChangeResult {
+  assert(!isJoint(current), "a change starts from a configuration that is not joint");
+  switch (change.type) {
+    case "add_learner":
+      return addLearner(current, change.member);
+    case "promote":
+      return promote(current, change.id);
+    case "remove":
+      return remove(current, change.id);
+    case "update_member":
+      return updateMember(current, change.member);
+    default:
+      return unreachable(change);
+  }
+}
+
+/** The configuration after a joint one: the incoming voters, and nobody who only was outgoing. */
+export function leaveJoint(joint: Configuration): Configuration {
+  assert(isJoint(joint), "only a joint configuration can be left");
+  const { voters, learners } = joint;
+  const members = joint.members.filter(({ id }) => voters.includes(id) || learners.includes(id));
+  return { voters, votersOutgoing: [], learners, members };
+}
+
+function addLearner(current: Configuration, member: Member): ChangeResult {
+  if (!Number.isSafeInteger(member.id) || member.id <= 0) {
+    return { invalid: `Cannot add node ${member.id}: an id is a positive integer` };
+  }
+  if (isMember(current, member.id)) return { invalid: `Node ${member.id} is a member already` };
+  if (current.members.length >= MEMBERS_MAX) {
+    return {
+      invalid: `Cannot add node ${member.id}: a cluster has at most ${MEMBERS_MAX} members`,
+    };
+  }
+  return {
+    configuration: {
+      ...current,
+      learners: withId(current.learners, member.id),
+      members: [...current.members, member].sort((a, b) => a.id - b.id),
+    },
+  };
+}
+
+function promote(current: Configuration, id: NodeId): ChangeResult {
+  if (current.voters.includes(id)) return { invalid: `Node ${id} is a voter already` };
+  if (!current.learners.includes(id)) return { invalid: `Node ${id} is not a member` };
+  return {
+    configuration: {
+      voters: withId(current.voters, id),
+      votersOutgoing: current.voters,
+      learners: withoutId(current.learners, id),
+      members: current.members,
+    },
+  };
+}
+
+function remove(current: Configuration, id: NodeId): ChangeResult {
+  if (!isMember(current, id)) return { invalid: `Node ${id} is not a member` };
+  if (current.learners.includes(id)) {
+    return {
+      configuration: {
+        ...current,
+        learners: withoutId(current.learners, id),
+        members: current.members.filter((member) => member.id !== id),
+      },
+    };
+  }
+  if (current.voters.length === 1) {
+    return { invalid: `Cannot remove node ${id}: it is the only voter` };
+  }
+  return {
+    configuration: {
+      ...current,
+      voters: withoutId(current.voters, id),
+      votersOutgoing: current.voters,
+    },
+  };
+}
+
+function updateMember(current: Configuration, member: Member): ChangeResult {
+  if (!isMember(current, member.id)) return { invalid: `Node ${member.id} is not a member` };
+  const members = current.members.map((known) => known.id === member.id ? member : known);
+  return { configuration: { ...current, members } };
+}
+
+function withId(ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
+  return [...ids, id].sort((a, b) => a - b);
+}
+
+function withoutId(ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
+  return ids.filter((known) => known !== id);
+}
+
+/**
+ * States what every configuration in a log satisfies.
+ *
+ * @throws {AssertionError} when it does not hold.
+ */
+export function checkConfiguration(configuration: Configuration): void {
+  const { voters, votersOutgoing, learners, members } = configuration;
+  for (const ids of [voters, votersOutgoing, learners, members.map(({ id }) => id)]) {
+    for (let i = 1; i < ids.length; i++) {
+      assert(ids[i - 1]! < ids[i]!, `ids are not sorted: ${ids.join()}`);
+    }
+  }
+  assert(voters.length > 0, "a configuration needs a voter");
+  assert(members.length <= MEMBERS_MAX, `${members.length} members are too many`);
+  const ids = new Set([...voters, ...votersOutgoing, ...learners]);
+  assert(ids.size === members.length, "members and roles differ");
+  for (const { id } of members) assert(ids.has(id), `member ${id} has no role`);
+  for (const id of learners) assert(!isVoter(configuration, id), `learner ${id} votes`);
+}
+
+/** A configuration and the entry that holds it. */
+export interface PlacedConfiguration {
+  readonly index: LogIndex;
+  readonly configuration: Configuration;
+}
+
+/**
+ * The configurations a log holds, oldest first; the bottom one is that of the log's base. The
+ * latest is in force from the moment it is appended, and truncation brings back the one before.
+ */
+export class ConfigurationStack {
+  readonly #stack: PlacedConfiguration[];
+
+  constructor(base: PlacedConfiguration) {
+    this.#stack = [base];
+  }
+
+  get latest(): PlacedConfiguration {
+    return present(this.#stack.at(-1), "base configuration");
+  }
+
+  /** The configuration in force at `index`. */
+  at(index: LogIndex): PlacedConfiguration {
+    const found = this.#stack.findLast((placed) => placed.index <= index);
+    return present(found, `configuration at ${index}`);
+  }
+
+  /** The configurations with an index in `(after, upTo]`, oldest first. */
+  between(after: LogIndex, upTo: LogIndex): readonly PlacedConfiguration[] {
+    if (this.latest.index <= after) return [];
+    return this.#stack.filter(({ index }) => index > after && index <= upTo);
+  }
+
+  push(placed: PlacedConfiguration): void {
+    assert(placed.index > this.latest.index, `configuration ${placed.index} is not the newest`);
+    checkConfiguration(placed.configuration);
+    this.#stack.push(placed);
+  }
+
+  /** Forgets configurations from `index` on. Returns whether there were any. */
+  truncate(index: LogIndex): boolean {
+    const before = this.#stack.length;
+    while (this.latest.index >= index) {
+      assert(this.#stack.length > 1, `truncation at ${index} reaches the base`);
+      this.#stack.pop();
+    }
+    return this.#stack.length < before;
+  }
+
+  /** Forgets configurations that were replaced at or before `index`. */
+  compact(index: LogIndex): void {
+    while (this.#stack.length > 1 && this.#stack[1]!.index <= index) this.#stack.shift();
+  }
+}

@@ -1,0 +1,125 @@
+/** One line of text for each value of the core: for logs, operators and tests. */
+import type {
+  Configuration,
+  Effects,
+  Entry,
+  Message,
+  NodeId,
+  Outbound,
+  PeerStatus,
+  Status,
+} from "./types.ts";
+
+/** `7@3 command 12B`: index, term, and what it is. */
+export function describeEntry(entry: Entry): string {
+  const place = `${entry.index}@${entry.term}`;
+  switch (entry.type) {
+    case "noop":
+      return `${place} noop`;
+    case "command":
+      return `${place} command ${entry.payload.length}B`;
+    case "configuration":
+      return `${place} ${describeConfiguration(entry.configuration)}`;
+  }
+}
+
+/** `voters=1,2,3 outgoing=1,2 learners=4`; parts that are empty are left out. */
+export function describeConfiguration(configuration: Configuration): string {
+  const { voters, votersOutgoing, learners } = configuration;
+  let text = `voters=${voters.join()}`;
+  if (votersOutgoing.length > 0) text += ` outgoing=${votersOutgoing.join()}`;
+  if (learners.length > 0) text += ` learners=${learners.join()}`;
+  return text;
+}
+
+/** `1→2 append_request term=3 prev=6@3 [7@3 command 12B] commit=6`. */
+export function describeMessage(
+  from: NodeId,
+  to: NodeId,
+  message: Message | Outbound["message"],
+): string {
+  return `${from}→${to} ${message.type} term=${message.term}${describeBody(message)}`;
+}
+
+function describeBody(message: Message | Outbound["message"]): string {
+  switch (message.type) {
+    case "vote_request": {
+      const flags = (message.preVote ? " pre" : "") + (message.transfer ? " transfer" : "");
+      return `${flags} last=${message.lastIndex}@${message.lastTerm}` +
+        ` commit=${message.commitIndex}@${message.commitTerm}`;
+    }
+    case "vote_response":
+      return `${message.preVote ? " pre" : ""} ${message.granted ? "granted" : "refused"}` +
+        ` commit=${message.commitIndex}@${message.commitTerm}`;
+    case "append_request": {
+      const entries = message.entries.map(describeEntry).join(", ");
+      return ` prev=${message.prevIndex}@${message.prevTerm} [${entries}]` +
+        ` commit=${message.commitIndex}`;
+    }
+    case "append_range": {
+      const range = message.last < message.first ? "" : `${message.first}..${message.last}`;
+      return ` prev=${message.prevIndex}@${message.prevTerm} [${range}]` +
+        ` commit=${message.commitIndex}`;
+    }
+    case "append_response":
+      return ` prev=${message.prevIndex}` +
+        (message.success
+          ? ` match=${message.matchIndex}`
+          : ` refused hint=${message.hintIndex}@${message.hintTerm}`);
+    case "heartbeat_request":
+      return ` commit=${message.commitIndex} round=${message.round}`;
+    case "heartbeat_response":
+      return ` round=${message.round}`;
+    case "read_request":
+      return ` ticket=${message.ticket}`;
+    case "read_response":
+      return ` ticket=${message.ticket} index=${message.index ?? "unknown"}`;
+    case "timeout_now":
+      return "";
+    case "removed":
+      return ` configuration=${message.configurationIndex}`;
+  }
+}
+
+/** `n1@3 leader last=7@3 commit=6 {2:7→8 replicate 3:4→5 probe silent}`. */
+export function describeStatus(status: Status): string {
+  const leader = status.role === "follower" && status.leader !== undefined
+    ? `(${status.leader})`
+    : "";
+  let text = `n${status.id}@${status.term} ${status.role}${leader}` +
+    ` last=${status.lastIndex}@${status.lastTerm} commit=${status.commitIndex}`;
+  if (status.role === "leader" && !status.established) text += " new";
+  if (status.votedFor !== undefined) text += ` voted=${status.votedFor}`;
+  if (status.removed) text += " removed";
+  if (status.transferTarget !== undefined) text += ` transfer=${status.transferTarget}`;
+  if (status.peers.length > 0) text += ` {${status.peers.map(describePeer).join(", ")}}`;
+  return text;
+}
+
+function describePeer(peer: PeerStatus): string {
+  const silent = peer.active ? "" : " silent";
+  return `${peer.id}:${peer.matchIndex}→${peer.nextIndex} ${peer.state}${silent}`;
+}
+
+/** One line for each thing to be done, in the order of the contract. */
+export function describeEffects(from: NodeId, effects: Effects): string[] {
+  const lines: string[] = [];
+  const { hardState, truncateFrom, append, mark, commitIndex } = effects;
+  if (hardState !== undefined) {
+    lines.push(`hard state term=${hardState.term} vote=${hardState.votedFor ?? "none"}`);
+  }
+  if (truncateFrom !== undefined) lines.push(`truncate from ${truncateFrom}`);
+  for (const entry of append) lines.push(`append ${describeEntry(entry)}`);
+  if (mark !== undefined) lines.push(`mark ${mark.index} of term ${mark.leaderTerm}`);
+  for (const { to, message } of effects.send) {
+    lines.push(`send ${describeMessage(from, to, message)}`);
+  }
+  for (const { to, message } of effects.sendOnSync) {
+    lines.push(`send on sync ${describeMessage(from, to, message)}`);
+  }
+  if (commitIndex !== undefined) lines.push(`commit ${commitIndex}`);
+  for (const { ticket, index } of effects.reads) {
+    lines.push(`read ${ticket} index=${index ?? "unknown"}`);
+  }
+  return lines;
+}

@@ -1,0 +1,33 @@
+/**
+ * Heartbeats: apart from appends, so that a full pipe or a large entry never delays them. They
+ * keep the leader in office, tell the commit index, and confirm rounds of reads.
+ */
+import type { Progress } from "./progress.ts";
+import { type Leadership, send, type State } from "./state.ts";
+
+export function broadcastHeartbeats(state: State, leadership: Leadership): void {
+  leadership.heartbeatElapsed = 0;
+  for (const peer of leadership.peers) sendHeartbeat(state, peer);
+}
+
+/** Tells the commit index to the peers that were not told by an append. */
+export function announceCommit(state: State, leadership: Leadership): void {
+  for (const peer of leadership.peers) announceCommitTo(state, peer);
+}
+
+export function announceCommitTo(state: State, peer: Progress): void {
+  const commitIndex = Math.min(state.commitIndex, peer.matchIndex);
+  if (commitIndex > peer.toldCommitIndex) sendHeartbeat(state, peer);
+}
+
+function sendHeartbeat(state: State, peer: Progress): void {
+  // Beyond its match the peer may hold entries of another leader.
+  const commitIndex = Math.min(state.commitIndex, peer.matchIndex);
+  peer.toldCommitIndex = Math.max(peer.toldCommitIndex, commitIndex);
+  send(state, peer.id, {
+    type: "heartbeat_request",
+    term: state.term,
+    commitIndex,
+    round: state.reads.round,
+  });
+}

@@ -1,0 +1,261 @@
+/** The whole state of the core, plain, and the few primitives that every rule shares. */
+import { assert } from "../base/assert.ts";
+import { below, type Random } from "../base/random.ts";
+import { ConfigurationStack, isVoter } from "./configuration.ts";
+import { LogOutline } from "./log_outline.ts";
+import { limitsOf, type RaftLimits, type RaftOptions, type RestoredState } from "./options.ts";
+import type { Progress } from "./progress.ts";
+import type {
+  Configuration,
+  Effects,
+  Entry,
+  LogIndex,
+  LogMark,
+  NodeId,
+  Outbound,
+  Role,
+  Term,
+} from "./types.ts";
+
+/** What only a leader knows. */
+export interface Leadership {
+  /** The no-op that began this term: once it is committed, the leader is established. */
+  readonly startIndex: LogIndex;
+  readonly startTick: number;
+  established: boolean;
+  heartbeatElapsed: number;
+  /** The leader's view of every other member. */
+  readonly progress: Map<NodeId, Progress>;
+  /** The values of `progress`, by increasing id. */
+  peers: readonly Progress[];
+  transfer: Transfer | undefined;
+}
+
+/** A leadership on its way to another node. */
+export interface Transfer {
+  readonly to: NodeId;
+  elapsed: number;
+  /** The target holds the whole log and was told to campaign. */
+  told: boolean;
+}
+
+/** A read that waits for the leader to confirm that it still leads. */
+export interface PendingRead {
+  readonly ticket: number;
+  /** The node that asked: this one, or a follower. */
+  readonly from: NodeId;
+}
+
+/** Reads that are confirmed together. */
+export interface ReadRound {
+  readonly round: number;
+  /** The commit index when the round began. */
+  readonly index: LogIndex;
+  readonly reads: readonly PendingRead[];
+}
+
+/** Reads that a follower asked its leader for, under one ticket. */
+export interface ForwardedReads {
+  readonly ticket: number;
+  readonly sentTick: number;
+  readonly tickets: readonly number[];
+}
+
+/** Linearizable reads, on a leader and on a follower. */
+export interface ReadState {
+  nextTicket: number;
+  /** The latest confirmation round; it only grows, over all terms. */
+  round: number;
+  /** Leader: reads that no round covers yet. */
+  waiting: PendingRead[];
+  /** Leader: rounds that await a quorum, oldest first. */
+  rounds: ReadRound[];
+  /** Follower: reads that were not sent to the leader yet. */
+  collected: number[];
+  /** Follower: reads that await the leader's answer, oldest first. */
+  forwarded: ForwardedReads[];
+  /** How many reads the four lists hold. */
+  pendingCount: number;
+}
+
+export interface State {
+  readonly id: NodeId;
+  readonly random: Random;
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  readonly limits: RaftLimits;
+  readonly log: LogOutline;
+  readonly configurations: ConfigurationStack;
+
+  term: Term;
+  votedFor: NodeId | undefined;
+  /** The latest write that is known to be durable. */
+  durable: LogMark;
+  commitIndex: LogIndex;
+
+  role: Role;
+  leader: NodeId | undefined;
+  removed: boolean;
+  /** Ticks since the start. */
+  tick: number;
+  /** Ticks since the last sign of a leader, or since the last campaign began. */
+  electionElapsed: number;
+  /** Ticks of silence after which this node campaigns. */
+  electionTimeout: number;
+  /** Answers to the campaign under way. */
+  votes: Map<NodeId, boolean>;
+  /** Set exactly while `role` is `leader`. */
+  leadership: Leadership | undefined;
+  readonly reads: ReadState;
+  /** What is to be done since the last `takeEffects`. */
+  effects: Effects;
+}
+
+/**
+ * The state of a node that starts.
+ *
+ * @throws {AssertionError} when what was restored contradicts itself.
+ */
+export function createState(options: RaftOptions, restored: RestoredState): State {
+  const { id, random, electionTicks, heartbeatTicks } = options;
+  assert(Number.isSafeInteger(id) && id > 0, `bad node id ${id}`);
+  assert(heartbeatTicks > 0, `bad heartbeat interval ${heartbeatTicks}`);
+  assert(electionTicks > heartbeatTicks, `election timeout ${electionTicks} is too short`);
+  const log = new LogOutline(restored.baseIndex, restored.baseTerm);
+  assert(restored.firstIndex === log.firstIndex, `log starts at ${restored.firstIndex}`);
+  const base = { index: restored.baseIndex, configuration: restored.baseConfiguration };
+  const configurations = new ConfigurationStack(base);
+  for (const { index, term, sizeBytes, configuration } of restored.entries) {
+    assert(index === log.lastIndex + 1, `entry ${index} follows ${log.lastIndex}`);
+    log.append(term, sizeBytes);
+    if (configuration !== undefined) configurations.push({ index, configuration });
+  }
+  const { term, votedFor } = restored.hardState;
+  assert(term >= log.lastTerm, `term ${term} is behind the log's ${log.lastTerm}`);
+  const commitIndex = Math.max(restored.commitIndex, restored.baseIndex);
+  assert(commitIndex <= log.lastIndex, `commit ${commitIndex} is beyond ${log.lastIndex}`);
+  return {
+    id,
+    random,
+    electionTicks,
+    heartbeatTicks,
+    limits: limitsOf(options.limits),
+    log,
+    configurations,
+    term,
+    votedFor,
+    durable: { leaderTerm: term, index: log.lastIndex },
+    commitIndex,
+    role: "follower",
+    leader: undefined,
+    removed: false,
+    tick: 0,
+    electionElapsed: 0,
+    electionTimeout: electionTicks + below(random, electionTicks),
+    votes: new Map(),
+    leadership: undefined,
+    reads: createReads(random),
+    effects: noEffects(),
+  };
+}
+
+function createReads(random: Random): ReadState {
+  return {
+    // A response to a request of an earlier life of this node must not fit one of this life.
+    nextTicket: random.next() * 0x10_0000 + 1,
+    round: 0,
+    waiting: [],
+    rounds: [],
+    collected: [],
+    forwarded: [],
+    pendingCount: 0,
+  };
+}
+
+export function noEffects(): Effects {
+  return {
+    hardState: undefined,
+    truncateFrom: undefined,
+    append: [],
+    mark: undefined,
+    send: [],
+    sendOnSync: [],
+    commitIndex: undefined,
+    reads: [],
+    changed: false,
+  };
+}
+
+export function isEmpty(effects: Effects): boolean {
+  return !effects.changed && effects.mark === undefined && effects.send.length === 0 &&
+    effects.sendOnSync.length === 0 && effects.commitIndex === undefined &&
+    effects.reads.length === 0;
+}
+
+/** The configuration in force: the latest in the log, committed or not. */
+export function configurationOf(state: State): Configuration {
+  return state.configurations.latest.configuration;
+}
+
+/** Whether this node may lead: only a voter may, and not once it learned of its removal. */
+export function isPromotable(state: State): boolean {
+  return !state.removed && isVoter(configurationOf(state), state.id);
+}
+
+/** Sends a message as soon as the term that it reveals is durable. */
+export function send(state: State, to: NodeId, message: Outbound["message"]): void {
+  const { effects } = state;
+  const durable = state.durable.leaderTerm >= state.term;
+  const queue = durable ? effects.send : effects.sendOnSync;
+  queue.push({ to, message } as Outbound);
+}
+
+/** Sends a message once everything that was decided up to now is durable. */
+export function sendOnSync(state: State, to: NodeId, message: Outbound["message"]): void {
+  state.effects.sendOnSync.push({ to, message } as Outbound);
+}
+
+/** Has the term and the vote written, in front of everything else of this batch. */
+export function writeHardState(state: State): void {
+  state.effects.hardState = { term: state.term, votedFor: state.votedFor };
+  markWrite(state);
+}
+
+/** Adds an entry to the log. */
+export function appendEntry(state: State, entry: Entry): void {
+  assert(entry.index === state.log.lastIndex + 1, `entry ${entry.index} leaves a gap`);
+  assert(entry.term <= state.term, `entry of term ${entry.term} in term ${state.term}`);
+  state.log.append(entry.term, payloadBytes(entry));
+  state.effects.append.push(entry);
+  if (entry.type === "configuration") {
+    state.configurations.push({ index: entry.index, configuration: entry.configuration });
+    state.effects.changed = true;
+  }
+  markWrite(state);
+}
+
+/** Forgets entries that contradict the leader's. */
+export function truncateLog(state: State, index: LogIndex): void {
+  assert(index > state.commitIndex, `truncation at ${index}, committed is ${state.commitIndex}`);
+  assert(state.leadership === undefined, "a leader never truncates");
+  const { effects } = state;
+  state.log.truncate(index);
+  if (state.configurations.truncate(index)) effects.changed = true;
+  const firstNew = effects.append[0]?.index;
+  if (firstNew !== undefined && firstNew <= index) {
+    effects.append.length = index - firstNew;
+  } else {
+    effects.append.length = 0;
+    effects.truncateFrom = Math.min(effects.truncateFrom ?? index, index);
+  }
+  markWrite(state);
+}
+
+function markWrite(state: State): void {
+  state.effects.mark = { leaderTerm: state.term, index: state.log.lastIndex };
+}
+
+/** Bytes of an entry's payload, as the bounds of the core count them. */
+export function payloadBytes(entry: Entry): number {
+  return entry.type === "command" ? entry.payload.length : 0;
+}

@@ -1,0 +1,58 @@
+/**
+ * Handing leadership over (thesis, §3.10): the leader takes no more proposals, brings the target
+ * up to date, and tells it to campaign at once. It gives up after an election timeout.
+ */
+import type { Progress } from "./progress.ts";
+import { configurationOf, type Leadership, send, type State } from "./state.ts";
+import type { NodeId, ProposalResult } from "./types.ts";
+
+/** Starts a transfer. Accepted means begun: watch the leader to see it done. */
+export function startTransfer(state: State, to: NodeId): ProposalResult {
+  const { leadership } = state;
+  if (leadership === undefined) {
+    return { accepted: false, refusal: "not_leader", reason: `Node ${state.id} does not lead` };
+  }
+  const accepted = { accepted: true, index: state.log.lastIndex, term: state.term } as const;
+  const { transfer } = leadership;
+  if (transfer !== undefined) {
+    if (transfer.to === to) return accepted;
+    const reason = `Leadership is on its way to node ${transfer.to}`;
+    return { accepted: false, refusal: "transferring", reason };
+  }
+  const peer = leadership.progress.get(to);
+  if (peer === undefined || !configurationOf(state).voters.includes(to)) {
+    const reason = to === state.id ? `Node ${to} leads already` : `Node ${to} is not a voter`;
+    return { accepted: false, refusal: "invalid", reason };
+  }
+  leadership.transfer = { to, elapsed: 0, told: false };
+  state.effects.changed = true;
+  continueTransfer(state, leadership, peer);
+  return accepted;
+}
+
+/** Tells the target to campaign as soon as it holds the whole log. */
+export function continueTransfer(state: State, leadership: Leadership, peer: Progress): void {
+  const { transfer } = leadership;
+  if (transfer === undefined || transfer.told || transfer.to !== peer.id) return;
+  if (peer.matchIndex < state.log.lastIndex) return;
+  transfer.told = true;
+  send(state, peer.id, { type: "timeout_now", term: state.term });
+}
+
+/** Gives up a transfer that takes too long; proposals are taken again. */
+export function tickTransfer(state: State, leadership: Leadership): void {
+  const { transfer } = leadership;
+  if (transfer === undefined) return;
+  transfer.elapsed++;
+  if (transfer.elapsed < state.electionTicks) return;
+  leadership.transfer = undefined;
+  state.effects.changed = true;
+}
+
+/** Drops a transfer whose target left the configuration. */
+export function dropTransferOfStranger(state: State, leadership: Leadership): void {
+  const { transfer } = leadership;
+  if (transfer === undefined || configurationOf(state).voters.includes(transfer.to)) return;
+  leadership.transfer = undefined;
+  state.effects.changed = true;
+}
