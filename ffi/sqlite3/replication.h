@@ -1,0 +1,153 @@
+/*
+** Replication of a WAL-mode database by its changed pages.
+**
+** One connection per database file, the handle, controls replication; any other connection of the
+** same process uses SQLite as usual. On the leader every committed transaction gets a sequence number
+** and stays in the local WAL as a range of frames: the handle drains those ranges as batches of
+** pages. On a follower the handle applies such batches, which the other connections see as ordinary
+** commits. What was drained but not released as committed can be taken back with a rewind.
+**
+** The state is kept per file and process. Every connection to the file must belong to this process and
+** this copy of the library. zSchema names a database of the connection, NULL means "main".
+**
+** All functions but sqlite3_wal_replication_seq(), _tainted() return an SQLite result code:
+** SQLITE_MISUSE when the file has no handle, the connection is not the handle, or the mode does not
+** fit; SQLITE_BUSY when a lock is held by another connection and the call may be repeated.
+*/
+#ifndef SQLITE3_WAL_REPLICATION_H
+#define SQLITE3_WAL_REPLICATION_H
+
+#include "sqlite3.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The write was refused, nothing of it was captured. */
+#define SQLITE_IOERR_NOT_LEADER       (SQLITE_IOERR | (40<<8))  /* 10250 */
+/* The write was captured, its outcome is not known. Never returned here; for the layers above. */
+#define SQLITE_IOERR_LEADERSHIP_LOST  (SQLITE_IOERR | (41<<8))  /* 10506 */
+
+#define SQLITE_WAL_REPLICATION_NONE     0
+#define SQLITE_WAL_REPLICATION_FOLLOWER 1
+#define SQLITE_WAL_REPLICATION_LEADER   2
+
+/* Flags of a chunk. */
+#define SQLITE_WAL_REPLICATION_LAST      1  /* the chunk completes its batch */
+#define SQLITE_WAL_REPLICATION_CONTINUES 2  /* an earlier chunk of the batch came before */
+
+/*
+** Makes db the handle of its file, in mode FOLLOWER. The file must be a WAL-mode database of at least
+** one page: SQLITE_NOTADB otherwise. No page is read through the b-tree, so a file whose checkpoint
+** was cut short by a crash can be opened and then be healed by apply. SQLITE_MISUSE when the file has
+** a handle already or db is inside a transaction. The handle never checkpoints on close.
+*/
+int sqlite3_wal_replication_open(sqlite3 *db, const char *zSchema);
+
+/*
+** Ends replication of the file: aborts an unfinished batch and forgets everything captured. Closing
+** the handle does the same. A connection that used the replicated file leaves the WAL alone when it
+** is closed, as it may hold transactions that were never committed.
+*/
+int sqlite3_wal_replication_close(sqlite3 *db, const char *zSchema);
+
+/*
+** From now on connections may write and their commits are captured. What the WAL holds is taken as
+** committed, so whatever was captured by an earlier leadership must have been released or rewound
+** (else SQLITE_MISUSE). SQLITE_BUSY when a connection still holds the write lock.
+*/
+int sqlite3_wal_replication_leader(sqlite3 *db, const char *zSchema);
+
+/*
+** Refuses write transactions and commits with SQLITE_IOERR_NOT_LEADER from this moment on, also of
+** transactions already begun. Forgets what was captured but not drained; those sequence numbers are
+** not used again.
+*/
+int sqlite3_wal_replication_follower(sqlite3 *db, const char *zSchema);
+
+/*
+** Encodes the next chunk of captured pages into pBuf:
+**
+**     u32 page size · u32 database size in pages (0 unless last) · u32 count · u32 flags
+**     count × u32 page number · count × page                             (all little-endian)
+**
+** A batch covers all transactions captured when its first chunk was drained and holds the newest
+** version of every page once. aOut[0] bytes written, 0 when nothing is pending · [1] pages in the
+** chunk · [2] 1 when the chunk completes the batch · [3] sequence number of the batch's last
+** transaction · [4] database size in pages after it · [5] pages of the batch still to come.
+** SQLITE_TOOBIG when nBuf cannot hold 20 bytes and a page.
+*/
+int sqlite3_wal_replication_drain(
+  sqlite3 *db, const char *zSchema, void *pBuf, sqlite3_int64 nBuf, sqlite3_int64 *aOut
+);
+
+/*
+** Everything up to iSeq is committed by the quorum and durable outside of this file: it may be copied
+** into the database file and can no longer be rewound. iSeq that falls inside a batch counts as the
+** end of the batch before it. SQLITE_MISUSE when iSeq was not captured yet.
+*/
+int sqlite3_wal_replication_release(sqlite3 *db, const char *zSchema, sqlite3_int64 iSeq);
+
+/*
+** Applies one chunk. Chunks of a batch come in order; the last one commits, until then nothing is
+** visible and the write lock is held. Mode FOLLOWER only; what was captured must have been released
+** or rewound. An applied batch counts as committed and durable. SQLITE_CORRUPT when the chunk is
+** malformed, SQLITE_MISUSE when it is out of order. Any error but SQLITE_BUSY for a first chunk undoes
+** the whole batch. The handle must not run SQL while a batch is unfinished.
+*/
+int sqlite3_wal_replication_apply(
+  sqlite3 *db, const char *zSchema, const void *pBuf, sqlite3_int64 nBuf
+);
+
+/* Undoes the chunks of an unfinished batch. Harmless when there is none. */
+int sqlite3_wal_replication_abort(sqlite3 *db, const char *zSchema);
+
+/*
+** Mode FOLLOWER. Restores the state after iSeq, which is the last sequence number of a drained batch
+** that was not released, or of the last released one; SQLITE_NOTFOUND otherwise. SQLITE_BUSY when a
+** connection holds the write lock or reads a later snapshot; nothing has changed then. Afterwards
+** connections other than the handle must be closed before they are used again if they may have seen
+** a schema that was taken back: its cookie can come back with another schema.
+*/
+int sqlite3_wal_replication_rewind(sqlite3 *db, const char *zSchema, sqlite3_int64 iSeq);
+
+/*
+** Copies released and applied frames into the database file as far as readers allow, then fsyncs the
+** database file; never the WAL. Any connection of the file outside a transaction, any thread.
+** aOut[0] frames in the WAL · [1] frames copied so far · [2] 1 when all of the WAL was copied.
+*/
+int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut);
+
+/*
+** The last sequence number captured from the file, 0 without replication. It covers every commit that
+** a snapshot taken before can see. Any connection, lock-free once the connection has read the file.
+*/
+sqlite3_int64 sqlite3_wal_replication_seq(sqlite3 *db, const char *zSchema);
+
+/*
+** Twelve counters: mode · last captured, last released, last drained sequence number · frames in the
+** WAL · frames copied into the database file · database size in pages · page size in bytes · captured
+** transactions · drained pages · applied batches · rewinds. Any connection outside a transaction.
+*/
+int sqlite3_wal_replication_status(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut);
+
+/*
+** Makes db safe to run the SQL of a user: defensive mode, no automatic checkpoint and none on close,
+** and an authorizer that refuses what would harm replication (SQLITE_AUTH, with a message that names
+** it). The connection is found by sqlite3_wal_replication_interrupt() until it is closed.
+*/
+int sqlite3_wal_replication_session(sqlite3 *db);
+
+/* sqlite3_interrupt() on every open session of the file. Any thread. */
+int sqlite3_wal_replication_interrupt(sqlite3 *db, const char *zSchema);
+
+/*
+** 1 once a session was asked to compile something whose effect outlives a statement but is not in the
+** database: a PRAGMA that sets, a temporary object, ATTACH. It must not be handed to another user.
+*/
+int sqlite3_wal_replication_tainted(sqlite3 *db);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
