@@ -2,12 +2,6 @@
 
 #include <string.h>
 
-#define VALUE_NULL 0
-#define VALUE_INTEGER 1
-#define VALUE_REAL 2
-#define VALUE_TEXT 3
-#define VALUE_BLOB 4
-
 #define NO_STRING 0xffffffffu
 
 /* Weak, so that the file links against an unpatched SQLite too: there the number is always 0. */
@@ -142,14 +136,14 @@ static int bindAll(sqlite3_stmt *pStmt, const u8 *p, int nBytes, int nArg){
     u8 type;
     if( p >= pEnd ) return SQLITE_MISUSE;
     type = *p++;
-    if( type == VALUE_NULL ){
+    if( type == DQLITE_NULL ){
       rc = sqlite3_bind_null(pStmt, i);
-    }else if( type == VALUE_INTEGER || type == VALUE_REAL ){
+    }else if( type == DQLITE_INTEGER || type == DQLITE_REAL ){
       sqlite3_uint64 bits;
       if( pEnd - p < 8 ) return SQLITE_MISUSE;
       bits = getU64(p);
       p += 8;
-      if( type == VALUE_INTEGER ){
+      if( type == DQLITE_INTEGER ){
         rc = sqlite3_bind_int64(pStmt, i, (i64)bits);
       }else{
         double real;
@@ -158,12 +152,12 @@ static int bindAll(sqlite3_stmt *pStmt, const u8 *p, int nBytes, int nArg){
       }
     }else{
       u32 n;
-      if( pEnd - p < 4 || type > VALUE_BLOB ) return SQLITE_MISUSE;
+      if( pEnd - p < 4 || type > DQLITE_BLOB ) return SQLITE_MISUSE;
       n = getU32(p);
       p += 4;
       if( (size_t)(pEnd - p) < n ) return SQLITE_MISUSE;
       /* Copied by SQLite: the caller's buffer is used again while a statement still runs. */
-      rc = type == VALUE_TEXT
+      rc = type == DQLITE_TEXT
              ? sqlite3_bind_text64(pStmt, i, (const char *)p, n, SQLITE_TRANSIENT, SQLITE_UTF8)
              : n ? sqlite3_bind_blob64(pStmt, i, p, n, SQLITE_TRANSIENT)
                  : sqlite3_bind_zeroblob(pStmt, i, 0);
@@ -186,7 +180,7 @@ static size_t encodeRow(sqlite3_stmt *pStmt, int nColumn, u8 *pOut, size_t nOut,
     int type = sqlite3_column_type(pStmt, i);
     if( type == SQLITE_NULL ){
       at += 1;
-      if( at <= nOut ) *p = VALUE_NULL;
+      if( at <= nOut ) *p = DQLITE_NULL;
     }else if( type == SQLITE_INTEGER || type == SQLITE_FLOAT ){
       at += 9;
       if( at <= nOut ){
@@ -197,7 +191,7 @@ static size_t encodeRow(sqlite3_stmt *pStmt, int nColumn, u8 *pOut, size_t nOut,
           double real = sqlite3_column_double(pStmt, i);
           memcpy(&bits, &real, 8);
         }
-        *p = type == SQLITE_INTEGER ? VALUE_INTEGER : VALUE_REAL;
+        *p = type == SQLITE_INTEGER ? DQLITE_INTEGER : DQLITE_REAL;
         putU64(p + 1, bits);
       }
     }else{
@@ -211,7 +205,7 @@ static size_t encodeRow(sqlite3_stmt *pStmt, int nColumn, u8 *pOut, size_t nOut,
       }
       at += 5 + n;
       if( at <= nOut ){
-        *p = type == SQLITE_TEXT ? VALUE_TEXT : VALUE_BLOB;
+        *p = type == SQLITE_TEXT ? DQLITE_TEXT : DQLITE_BLOB;
         putU32(p + 1, (u32)n);
         if( n ) memcpy(p + 5, pData, n);
       }

@@ -17,6 +17,12 @@
 
 #include "sqlite3.h"
 
+#define DQLITE_NULL 0
+#define DQLITE_INTEGER 1
+#define DQLITE_REAL 2
+#define DQLITE_TEXT 3
+#define DQLITE_BLOB 4
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -97,8 +103,8 @@ void dqlite_next(
 void dqlite_cancel(sqlite3_stmt *pStmt);
 
 /*
-** Encodes rows as the JSON of Hrana: [[{"type":"integer","value":"1"},…],…]. Returns the size in
-** bytes of the JSON; nothing useful was written when that exceeds `nOut`. Bytes of texts that are not
+** Encodes rows as the JSON of Hrana (rows_json.c). Returns the size of the JSON in bytes; nothing
+** useful was written when that exceeds `nOut`. Bytes of texts that are not
 ** valid UTF-8 are passed on as they are. Returns -1 when the rows are not well formed.
 */
 sqlite3_int64 dqlite_rows_json(

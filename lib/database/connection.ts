@@ -44,7 +44,7 @@ export interface CheckpointResult {
   /** Frames of it that the database file holds. */
   readonly copiedFrames: number;
   /** Whether the whole WAL was copied. */
-  readonly isComplete: boolean;
+  readonly complete: boolean;
 }
 
 /** Writers wait in a queue of ours, so a session meets locks only for moments. */
@@ -110,7 +110,7 @@ export class Connection implements Disposable {
   }
 
   /** Whether no transaction is open, so that every statement is a transaction of its own. */
-  get autocommit(): boolean {
+  get isAutocommit(): boolean {
     return this.library.c.sqlite3_get_autocommit(this.#open()) !== 0;
   }
 
@@ -127,12 +127,12 @@ export class Connection implements Disposable {
    * Whether this session was changed in a way that outlasts a statement, so that it must not be given
    * to another user: a PRAGMA was set, a temporary object made, a database attached.
    */
-  get isTainted(): boolean {
+  isTainted(): boolean {
     return this.library.c.sqlite3_wal_replication_tainted(this.#open()) !== 0;
   }
 
   /** Sequence number of the newest transaction that was captured in this file; 0 for none. */
-  get seq(): number {
+  seq(): number {
     return this.library.c.sqlite3_wal_replication_seq(this.#open(), MAIN);
   }
 
@@ -209,7 +209,7 @@ export class Connection implements Disposable {
     return {
       walFrames: counts.at(0),
       copiedFrames: counts.at(1),
-      isComplete: counts.at(2) === 1,
+      complete: counts.at(2) === 1,
     };
   }
 

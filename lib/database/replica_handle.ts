@@ -1,0 +1,205 @@
+/** The handle that replicates a database file: captures what the leader commits, applies it elsewhere. */
+import type { Functions, Library, Pointer } from "../../ffi/library.ts";
+import { DatabaseError } from "../base/errors.ts";
+import { checkResult, Counts, MAIN, openHandle, SQLITE_OPEN_READWRITE } from "./native.ts";
+import { SQLITE_BUSY, SQLITE_OK } from "./sqlite_error.ts";
+
+/** A part of what was captured, encoded for {@linkcode ReplicaHandle.apply}. */
+export interface Drained {
+  /** Bytes written to the buffer. */
+  readonly bytes: number;
+  /** Pages among them. */
+  readonly frames: number;
+  /** Whether this part ends its batch: the transactions up to `seq` are out as a whole. */
+  readonly complete: boolean;
+  /** Sequence number of the batch's last transaction. */
+  readonly seq: number;
+  /** Size of the database in pages after the batch. */
+  readonly pages: number;
+  /** Pages of the batch that are still to come. */
+  readonly framesLeft: number;
+}
+
+/** A view of the state of replication. */
+export interface ReplicaStatus {
+  readonly mode: "none" | "follower" | "leader";
+  /** Sequence numbers of the last transaction that was captured, released and drained. */
+  readonly lastSeq: number;
+  readonly releasedSeq: number;
+  readonly drainedSeq: number;
+  readonly walFrames: number;
+  /** Frames of the WAL that the database file holds. */
+  readonly copiedFrames: number;
+  readonly databasePages: number;
+  readonly pageSizeBytes: number;
+  /** Counts since the handle was opened. */
+  readonly capturedTransactions: number;
+  readonly drainedFrames: number;
+  readonly appliedBatches: number;
+  readonly rewinds: number;
+}
+
+const MODES = ["none", "follower", "leader"] as const;
+
+/** The one replication handle of a file in this process. It starts as a follower. */
+export class ReplicaHandle implements Disposable {
+  readonly path: string;
+  readonly #c: Functions;
+  readonly #counts = new Counts(12);
+  #handle: Pointer | undefined;
+
+  private constructor(library: Library, path: string) {
+    this.path = path;
+    this.#c = library.c;
+    this.#handle = openHandle(library, path, SQLITE_OPEN_READWRITE, 0);
+  }
+
+  /**
+   * Opens the handle of a WAL-mode database file of at least one page. Nothing is read through the
+   * b-tree, so that a file whose checkpoint was cut off by a crash can be healed by {@linkcode apply}.
+   *
+   * @throws {DatabaseError} `SQLITE` when the file cannot be opened, or has a handle already.
+   */
+  static open(library: Library, path: string): ReplicaHandle {
+    const replica = new ReplicaHandle(library, path);
+    try {
+      const rc = library.c.sqlite3_wal_replication_open(replica.#open(), MAIN);
+      checkResult(rc, `open ${path} for replication`);
+    } catch (error) {
+      replica.close();
+      throw error;
+    }
+    return replica;
+  }
+
+  /**
+   * Allows writes and captures them from now on. What the WAL holds counts as committed.
+   *
+   * @returns The sequence number that the first transaction follows.
+   */
+  leader(): number {
+    checkResult(this.#c.sqlite3_wal_replication_leader(this.#open(), MAIN), "lead");
+    return this.seq();
+  }
+
+  /** Refuses writes from now on, and forgets what was captured but not drained. */
+  follower(): void {
+    checkResult(this.#c.sqlite3_wal_replication_follower(this.#open(), MAIN), "follow");
+  }
+
+  /**
+   * Encodes the next part of what was captured; undefined when nothing is pending.
+   *
+   * @param buffer Holds at least one page and 20 bytes.
+   */
+  drain(buffer: Uint8Array): Drained | undefined {
+    const counts = this.#counts;
+    const handle = this.#open();
+    const rc = this.#c.sqlite3_wal_replication_drain(
+      handle,
+      MAIN,
+      buffer,
+      buffer.length,
+      counts.bytes,
+    );
+    checkResult(rc, `drain ${this.path}`);
+    const bytes = counts.at(0);
+    if (bytes === 0) return undefined;
+    return {
+      bytes,
+      frames: counts.at(1),
+      complete: counts.at(2) === 1,
+      seq: counts.at(3),
+      pages: counts.at(4),
+      framesLeft: counts.at(5),
+    };
+  }
+
+  /** Everything up to `seq` is committed and durable elsewhere: it may be checkpointed. */
+  release(seq: number): void {
+    const rc = this.#c.sqlite3_wal_replication_release(this.#open(), MAIN, seq);
+    checkResult(rc, `release ${seq}`);
+  }
+
+  /**
+   * Applies one drained part. The parts of a batch follow each other; the last one commits.
+   *
+   * @throws {DatabaseError} `SQLITE`. With `SQLITE_BUSY` for a first part, a transaction of a former
+   * leadership still holds the write lock; repeat it once that is gone. Any other error undoes the
+   * whole batch.
+   */
+  apply(part: Uint8Array): void {
+    const rc = this.#c.sqlite3_wal_replication_apply(this.#open(), MAIN, part, part.length);
+    checkResult(rc, `apply a part of ${part.length} bytes`);
+  }
+
+  /** Undoes the parts of an unfinished batch; harmless when there is none. */
+  abort(): void {
+    checkResult(this.#c.sqlite3_wal_replication_abort(this.#open(), MAIN), "abort a batch");
+  }
+
+  /**
+   * Takes back every transaction after `seq`, as a follower. Sessions that may have seen the schema of
+   * one that was taken back must be closed before they run anything more.
+   *
+   * @returns False when a session stands in the way, which writes or reads a later snapshot.
+   */
+  rewind(seq: number): boolean {
+    const rc = this.#c.sqlite3_wal_replication_rewind(this.#open(), MAIN, seq);
+    if ((rc & 0xff) === SQLITE_BUSY) return false;
+    checkResult(rc, `rewind to ${seq}`);
+    return true;
+  }
+
+  /** Sequence number of the last transaction that was captured; 0 for none. */
+  seq(): number {
+    return this.#c.sqlite3_wal_replication_seq(this.#open(), MAIN);
+  }
+
+  /** The state at this moment. Not inside an unfinished batch. */
+  status(): ReplicaStatus {
+    const counts = this.#counts;
+    const rc = this.#c.sqlite3_wal_replication_status(this.#open(), MAIN, counts.bytes);
+    checkResult(rc, `get the status of ${this.path}`);
+    return {
+      mode: MODES[counts.at(0)] ?? "none",
+      lastSeq: counts.at(1),
+      releasedSeq: counts.at(2),
+      drainedSeq: counts.at(3),
+      walFrames: counts.at(4),
+      copiedFrames: counts.at(5),
+      databasePages: counts.at(6),
+      pageSizeBytes: counts.at(7),
+      capturedTransactions: counts.at(8),
+      drainedFrames: counts.at(9),
+      appliedBatches: counts.at(10),
+      rewinds: counts.at(11),
+    };
+  }
+
+  /** Makes the statements fail that sessions of this file run at the moment, in any thread. */
+  interruptSessions(): void {
+    const rc = this.#c.sqlite3_wal_replication_interrupt(this.#open(), MAIN);
+    checkResult(rc, "interrupt the sessions");
+  }
+
+  /** Ends replication of the file and closes it; idempotent. */
+  close(): void {
+    const handle = this.#handle;
+    if (handle === undefined) return;
+    this.#handle = undefined;
+    const rc = this.#c.sqlite3_close(handle);
+    if (rc !== SQLITE_OK) checkResult(rc, `close ${this.path}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #open(): Pointer {
+    if (this.#handle === undefined) {
+      throw new DatabaseError("CLOSED", `The replication of ${this.path} is closed`);
+    }
+    return this.#handle;
+  }
+}
