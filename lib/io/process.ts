@@ -150,36 +150,13 @@ export function removeFolder(path: string): void {
   rmSync(path, { recursive: true, force: true });
 }
 
-/**
- * Calls `callback` when the user asks this process to stop (Ctrl-C or SIGTERM). A second request
- * ends it at once.
- *
- * @returns A function that stops watching.
- */
-export function onStopRequest(callback: () => void): () => void {
-  let asked = false;
-  const handle = () => {
-    if (asked) process.exit(130);
-    asked = true;
-    callback();
-  };
-  process.on("SIGINT", handle);
-  process.on("SIGTERM", handle);
-  return () => {
-    process.off("SIGINT", handle);
-    process.off("SIGTERM", handle);
-  };
-}
-
-/** Standard output, for progress that refreshes itself on a terminal. */
+/** Where standard output goes, for progress that refreshes itself on a terminal. */
 export const standardOutput = {
   get isTerminal(): boolean {
     return process.stdout.isTTY === true;
   },
+  /** Width of the terminal in characters. */
   get columns(): number {
     return process.stdout.columns ?? 80;
-  },
-  write(text: string): void {
-    process.stdout.write(text);
   },
 };

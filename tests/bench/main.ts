@@ -5,7 +5,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { pause } from "../../lib/demo/wait.ts";
-import { onStopRequest, startProcess } from "../../lib/io/process.ts";
+import { startProcess } from "../../lib/io/process.ts";
 import { type FailoverResult, measureFailover } from "./failover.ts";
 import type { LoadJob } from "./load.ts";
 import type { Measurement } from "./measurement.ts";
@@ -224,7 +224,7 @@ const options = readOptions();
 const stopAll = async () => {
   for (const system of options.systems) if (system.type === "cluster") await system.stop();
 };
-onStopRequest(() => void stopAll().then(() => process.exit(130)));
+process.once("SIGINT", () => void stopAll().then(() => process.exit(130)));
 try {
   const result = await run(options);
   console.log(formatResult(result));
