@@ -14,6 +14,7 @@ interface BunRuntime {
     readonly idleTimeout: number;
     readonly maxRequestBodySize: number;
     readonly development: boolean;
+    readonly reusePort: boolean;
     readonly fetch: (request: Request) => Promise<Response> | Response;
     readonly error: (error: unknown) => Response;
   }): BunServer;
@@ -38,6 +39,8 @@ export function listenBun(options: HttpListenOptions): HttpServer {
       // Above ours, whose error says more than Bun's empty one.
       maxRequestBodySize: 4 * HTTP_BODY_BYTES_MAX,
       development: false,
+      // Outside of development Bun 1.4 would share the port with any other program that asks.
+      reusePort: false,
       fetch(request) {
         const reply = handler(new WebHttpRequest(request));
         return isReply(reply) ? toResponse(reply) : reply.then(toResponse);
