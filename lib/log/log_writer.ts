@@ -1,0 +1,315 @@
+import { assert } from "../base/assert.ts";
+import { LOG_BATCH_BYTES_MAX } from "../base/limits.ts";
+import type { Clock } from "../io/clock.ts";
+import type { DiskFile } from "../io/disk.ts";
+import type { HardState } from "../raft/types.ts";
+import { RECORD_HEAD_BYTES, recordSizeBytes } from "../wire/record.ts";
+import { type LogOwner, SEGMENT_DATA_AT } from "../wire/segment_header.ts";
+import {
+  batchSizeBytes,
+  bodySizeBytes,
+  encodeBatch,
+  encodeClose,
+  type LogPoint,
+  type NewRecord,
+} from "./batch.ts";
+import type { PreparedSegment, SegmentPreparer } from "./preparer.ts";
+import { headerParts } from "./segment_files.ts";
+import type { Slots } from "./slots.ts";
+
+/** Idle time after which the last batch is closed by a record of its own. */
+const CLOSE_IDLE_MS = 30;
+
+/** The segment that is written. */
+export interface ActiveSegment {
+  readonly file: DiskFile;
+  readonly sequence: number;
+  readonly salt: number;
+  readonly sizeBytes: number;
+  /** Where the next batch goes. */
+  end: number;
+}
+
+/** Where the stream stands. */
+export interface StreamPosition {
+  readonly point: LogPoint;
+  readonly batch: number;
+  /** Whether a later record proves that the last batch was durable. */
+  readonly closed: boolean;
+}
+
+/** What the writer needs of the log around it. */
+export interface WriterHost {
+  readonly owner: LogOwner;
+  readonly clock: Clock;
+  nextSalt(): number;
+  /** The record of an entry was given its place. */
+  placed(record: NewRecord, segment: number, offset: number): void;
+  /** A new segment came into use. */
+  rolled(sequence: number, salt: number): void;
+  failed(error: Error): void;
+}
+
+type Item = NewRecord | { readonly type: "done"; readonly done: () => void };
+
+/** The one ordered stream of writes: one write at a time, whatever waits forms the next one. */
+export class LogWriter {
+  readonly #host: WriterHost;
+  readonly #slots: Slots;
+  readonly #preparer: SegmentPreparer;
+  #segment: ActiveSegment;
+  #point: LogPoint;
+  #batch: number;
+  #batchClosed: boolean;
+  #queue: Item[] = [];
+  #busy = false;
+  #awaitsSegment = false;
+  #scheduled = false;
+  #failed = false;
+  #cancelClose: (() => void) | undefined;
+  #onDrained: (() => void) | undefined;
+
+  constructor(
+    host: WriterHost,
+    slots: Slots,
+    preparer: SegmentPreparer,
+    segment: ActiveSegment,
+    position: StreamPosition,
+  ) {
+    this.#host = host;
+    this.#slots = slots;
+    this.#preparer = preparer;
+    this.#segment = segment;
+    this.#point = position.point;
+    this.#batch = position.batch;
+    this.#batchClosed = position.closed;
+  }
+
+  /** Begins to prepare the next segment; to be called once. */
+  start(): void {
+    this.#preparer.prepare(this.#segment.sequence + 1);
+    this.#closeWhenIdle();
+  }
+
+  /** Queues a record; it is written once the caller's work is done. */
+  push(record: NewRecord): void {
+    this.#queue.push(record);
+    this.#schedule();
+  }
+
+  /** Queues a call for when everything before it is durable. */
+  pushDone(done: () => void): void {
+    this.#queue.push({ type: "done", done });
+    this.#schedule();
+  }
+
+  /** Writes what is queued, closes the last batch and every file, then calls `done`. */
+  close(done: () => void): void {
+    assert(this.#onDrained === undefined, "the log is closed twice");
+    this.#onDrained = done;
+    this.#schedule();
+  }
+
+  /** Stops for good: nothing that waits is ever acknowledged. */
+  fail(error: Error): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#queue = [];
+    this.#cancelClose?.();
+    // A segment that will never be ready must not keep the files from being closed.
+    if (this.#awaitsSegment) this.#busy = false;
+    this.#host.failed(error);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#host.clock.soon(() => {
+      this.#scheduled = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (this.#busy) return;
+    if (this.#failed) return this.#finish();
+    if (this.#queue.length === 0) {
+      if (this.#onDrained === undefined) return this.#closeWhenIdle();
+      if (!this.#batchClosed && this.#hasRoomToClose()) return this.#writeClose();
+      return this.#finish();
+    }
+    this.#cancelClose?.();
+    this.#cancelClose = undefined;
+    const { records, dones, items } = this.#gather();
+    if (items === 0) return this.#roll();
+    this.#queue.splice(0, items);
+    if (records.length > 0) return this.#writeBatch(records, dones);
+    for (const done of dones) done();
+    this.#schedule();
+  }
+
+  /** As many queued records as one write takes, and the calls that become due with them. */
+  #gather(): { records: NewRecord[]; dones: (() => void)[]; items: number } {
+    const room = Math.min(this.#segment.sizeBytes - this.#segment.end, LOG_BATCH_BYTES_MAX);
+    const records: NewRecord[] = [];
+    const dones: (() => void)[] = [];
+    let bytes = 0;
+    let runs = 0;
+    let items = 0;
+    let previous: NewRecord | undefined;
+    for (const item of this.#queue) {
+      if (item.type === "done") dones.push(item.done);
+      else {
+        const size = recordSizeBytes(bodySizeBytes(item));
+        const runsThen = runs + (startsRun(previous, item) ? 1 : 0);
+        const total = batchSizeBytes(bytes + size, runsThen);
+        // One entry of the largest size is a little longer than the bound of a batch allows for.
+        if (total > room && (records.length > 0 || total > this.#freeBytes())) break;
+        bytes += size;
+        runs = runsThen;
+        if (item.type === "entry") previous = item;
+        records.push(item);
+      }
+      items++;
+    }
+    return { records, dones, items };
+  }
+
+  #freeBytes(): number {
+    return this.#segment.sizeBytes - this.#segment.end;
+  }
+
+  #writeBatch(records: readonly NewRecord[], dones: readonly (() => void)[]): void {
+    const segment = this.#segment;
+    const number = this.#batch + 1;
+    const batch = encodeBatch(number, this.#point, records, segment.salt, segment.end);
+    let hardState: HardState | undefined;
+    for (let i = 0; i < records.length; i++) {
+      const record = records[i]!;
+      if (record.type === "hardState") hardState = record.hardState;
+      this.#host.placed(record, segment.sequence, batch.offsets[i]!);
+    }
+    this.#busy = true;
+    let waiting = hardState === undefined ? 1 : 2;
+    const written = (error: Error | undefined) => {
+      waiting--;
+      if (error !== undefined) this.fail(error);
+      if (waiting > 0) return;
+      this.#busy = false;
+      if (this.#failed) return this.#schedule();
+      segment.end += batch.sizeBytes;
+      this.#batch = number;
+      this.#batchClosed = false;
+      this.#point = records.at(-1)!.after;
+      for (const done of dones) done();
+      this.#schedule();
+    };
+    // The copy in the slot may be ahead of the stream or behind it: the newer one counts.
+    if (hardState !== undefined) this.#slots.setHardState(hardState, written);
+    segment.file.writeDurably("log batch", segment.end, batch.parts, written);
+  }
+
+  /** Moves on to the next segment: its header, then its name in a slot, then the first batch. */
+  #roll(): void {
+    assert(
+      this.#segment.end > SEGMENT_DATA_AT,
+      `a record does not fit a segment of ${this.#segment.sizeBytes} bytes`,
+    );
+    this.#busy = true;
+    this.#awaitsSegment = true;
+    this.#preparer.take((prepared) => {
+      this.#awaitsSegment = false;
+      if (this.#failed) {
+        prepared.file.close();
+        return this.#released();
+      }
+      const salt = this.#host.nextSalt();
+      const header = headerParts({
+        owner: this.#host.owner,
+        salt,
+        sequence: prepared.sequence,
+        sizeBytes: this.#segment.sizeBytes,
+        previousSequence: this.#segment.sequence,
+        previousEnd: this.#segment.end,
+        previousIndex: this.#point.index,
+        previousTerm: this.#point.term,
+        previousChain: this.#point.chain,
+        previousBatch: this.#batch,
+      });
+      prepared.file.writeDurably("segment header", 0, header, (error) => {
+        if (error !== undefined) this.fail(error);
+        if (this.#failed) {
+          prepared.file.close();
+          return this.#released();
+        }
+        this.#slots.setActiveSegment(prepared.sequence, (slotError) => {
+          if (slotError !== undefined) this.fail(slotError);
+          this.#switchTo(prepared, salt);
+        });
+      });
+    });
+  }
+
+  #switchTo(prepared: PreparedSegment, salt: number): void {
+    this.#segment.file.close();
+    const { sequence, file } = prepared;
+    const sizeBytes = this.#segment.sizeBytes;
+    this.#segment = { file, sequence, salt, sizeBytes, end: SEGMENT_DATA_AT };
+    this.#batchClosed = true;
+    if (!this.#failed) {
+      this.#host.rolled(sequence, salt);
+      this.#preparer.prepare(sequence + 1);
+    }
+    this.#released();
+  }
+
+  #released(): void {
+    this.#busy = false;
+    this.#schedule();
+  }
+
+  #closeWhenIdle(): void {
+    if (this.#batchClosed || this.#cancelClose !== undefined || !this.#hasRoomToClose()) return;
+    this.#cancelClose = this.#host.clock.after(CLOSE_IDLE_MS, () => {
+      this.#cancelClose = undefined;
+      const idle = !this.#busy && !this.#failed && this.#queue.length === 0;
+      if (idle && !this.#batchClosed && this.#onDrained === undefined) this.#writeClose();
+    });
+  }
+
+  #hasRoomToClose(): boolean {
+    return this.#freeBytes() >= RECORD_HEAD_BYTES;
+  }
+
+  #writeClose(): void {
+    const segment = this.#segment;
+    this.#busy = true;
+    const record = encodeClose(this.#batch, this.#point.chain, segment.salt, segment.end);
+    segment.file.writeDurably("log close", segment.end, [record], (error) => {
+      if (error !== undefined) this.fail(error);
+      segment.end += record.length;
+      this.#batchClosed = true;
+      this.#released();
+    });
+  }
+
+  #finish(): void {
+    const done = this.#onDrained;
+    if (done === undefined) return;
+    this.#onDrained = undefined;
+    this.#cancelClose?.();
+    this.#failed = true;
+    this.#preparer.close();
+    this.#slots.close();
+    this.#segment.file.close();
+    done();
+  }
+}
+
+function startsRun(previous: NewRecord | undefined, record: NewRecord): boolean {
+  if (record.type !== "entry") return false;
+  if (previous?.type !== "entry") return true;
+  return previous.entry.term !== record.entry.term ||
+    previous.entry.index + 1 !== record.entry.index;
+}

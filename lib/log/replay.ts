@@ -1,0 +1,125 @@
+import { FormatError } from "../base/bytes.ts";
+import type { Configuration, Entry, HardState } from "../raft/types.ts";
+import { chainEquals, chainNext } from "../wire/chain.ts";
+import { entryOf } from "../wire/entry.ts";
+import type { EntryTable } from "./entry_table.ts";
+import type { ScannedBatch, ScannedClose, ScannedRecord } from "./segment_scan.ts";
+
+/** A record that is whole but does not fit what came before it. */
+export interface Misfit {
+  readonly offset: number;
+  readonly expected: string;
+}
+
+/** The history of the log, as its records tell it one after another. */
+export class Replay {
+  readonly table: EntryTable;
+  hardState: HardState = { term: 0, votedFor: undefined };
+  #lastBatch: number;
+  #segment = 0;
+  #end = 0;
+  #openBatchAt: number | undefined;
+
+  constructor(table: EntryTable, lastBatch: number) {
+    this.table = table;
+    this.#lastBatch = lastBatch;
+  }
+
+  get lastBatch(): number {
+    return this.#lastBatch;
+  }
+
+  /** Where the records of the present segment end. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** Where the last batch begins, when nothing proves that it was durable. */
+  get openBatchAt(): number | undefined {
+    return this.#openBatchAt;
+  }
+
+  startSegment(sequence: number, dataAt: number): void {
+    this.#segment = sequence;
+    this.#end = dataAt;
+  }
+
+  /** The next segment proves that the last batch of this one was durable. */
+  closeBatch(): void {
+    this.#openBatchAt = undefined;
+  }
+
+  close(unit: ScannedClose): void {
+    this.#end = unit.end;
+    this.#openBatchAt = undefined;
+  }
+
+  /** @returns What does not fit; the batch is then applied in part. */
+  batch(unit: ScannedBatch, offset: number): Misfit | undefined {
+    const last = this.table.last;
+    const { previousIndex, previousTerm } = unit.body;
+    if (
+      previousIndex !== last.index || previousTerm !== last.term ||
+      !chainEquals(unit.chainBefore, last.chain)
+    ) {
+      return { offset, expected: `a batch after entry ${last.index} of term ${last.term}` };
+    }
+    for (const record of unit.records) {
+      const expected = this.#record(record);
+      if (expected !== undefined) return { offset: record.offset, expected };
+    }
+    this.#lastBatch = unit.number;
+    this.#openBatchAt = offset;
+    this.#end = unit.end;
+    return undefined;
+  }
+
+  #record(record: ScannedRecord): string | undefined {
+    const { head } = record;
+    switch (head.type) {
+      case "entry":
+        return this.#entry(record);
+      case "hardState":
+        if (head.term < this.hardState.term) return `a term from ${this.hardState.term} on`;
+        this.hardState = { term: head.term, votedFor: head.index === 0 ? undefined : head.index };
+        return undefined;
+      case "truncate":
+        if (head.index < this.table.firstIndex || head.index > this.table.lastIndex) {
+          return `a truncation in ${this.table.firstIndex} to ${this.table.lastIndex}`;
+        }
+        this.table.truncateFrom(head.index);
+        return chainEquals(this.table.last.chain, head.chain) ? undefined : "the chain to go on";
+      default:
+        return `no record of type ${head.type} inside a batch`;
+    }
+  }
+
+  #entry({ head, offset, body }: ScannedRecord): string | undefined {
+    const last = this.table.last;
+    const { index, term } = head;
+    if (index !== last.index + 1) return `entry ${last.index + 1}, not ${index}`;
+    if (term < last.term) return `entry ${index} of term ${last.term} or later, not ${term}`;
+    const entryHead = {
+      type: head.entry ?? "noop",
+      index,
+      term,
+      bodySizeBytes: body.length,
+      checksum: head.bodyChecksum,
+    };
+    if (!chainEquals(chainNext(last.chain, entryHead), head.chain)) return "the chain to go on";
+    let configuration: Configuration | undefined;
+    if (entryHead.type === "configuration") {
+      try {
+        // The copy lets go of the whole segment, of which the body is a view.
+        const entry: Entry = entryOf(entryHead, body.slice());
+        configuration = entry.type === "configuration" ? entry.configuration : undefined;
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error;
+        return `a valid configuration (${error.message})`;
+      }
+    }
+    this.table.push({ index, term, chain: head.chain }, body.length, configuration);
+    this.table.place(index, this.#segment, offset);
+    return undefined;
+  }
+}

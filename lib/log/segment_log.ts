@@ -1,0 +1,234 @@
+import { assert } from "../base/assert.ts";
+import { DatabaseError, messageOf } from "../base/errors.ts";
+import { LOG_CACHE_BYTES_MAX, SEGMENT_BYTES } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import { type Clock, systemClock } from "../io/clock.ts";
+import type { Disk } from "../io/disk.ts";
+import type { Entry, HardState, LogIndex, NodeId, Term } from "../raft/types.ts";
+import { chainNext } from "../wire/chain.ts";
+import { entryBody, entryHead } from "../wire/entry.ts";
+import type { LogPoint, NewRecord } from "./batch.ts";
+import { EntryCache } from "./entry_cache.ts";
+import { readEntry } from "./entry_reader.ts";
+import type { EntryTable, EntryVisitor } from "./entry_table.ts";
+import { LogWriter } from "./log_writer.ts";
+import { type Opened, openLog } from "./open.ts";
+import { SegmentPreparer } from "./preparer.ts";
+import type { SegmentFiles } from "./segment_files.ts";
+import type { LogBatch, RaftLog } from "./types.ts";
+
+/** What a log is opened with. */
+export interface SegmentLogOptions {
+  readonly disk: Disk;
+  /** Made when missing. */
+  readonly folder: string;
+  /** 32 hexadecimal digits. */
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  /** For the salts of segments. */
+  readonly random: Random;
+  /**
+   * Called once, when the disk refused a write or a sync, with a `DISK` error. Nothing is
+   * acknowledged any more; the node must stop.
+   */
+  readonly onFatal: (error: DatabaseError) => void;
+  readonly clock?: Clock;
+  /** False when a log must be there already; the default is to make one. */
+  readonly create?: boolean;
+  /** Size of new segments. */
+  readonly segmentBytes?: number;
+  /** Bytes of recent entries that stay in memory. */
+  readonly cacheBytesMax?: number;
+}
+
+/** What a start had to mend. */
+export interface LogRecovery {
+  /** The torn batch that was forgotten, never acknowledged to anybody. */
+  readonly torn: { readonly path: string; readonly offset: number } | undefined;
+  /** One of the two files of the hard state was damaged and is whole again. */
+  readonly slotRepaired: boolean;
+}
+
+/** The log in segment files; FORMAT.md describes them. */
+export class SegmentLog implements RaftLog {
+  readonly recovery: LogRecovery;
+  readonly #table: EntryTable;
+  readonly #cache: EntryCache;
+  readonly #files: SegmentFiles;
+  readonly #writer: LogWriter;
+  readonly #clock: Clock;
+  readonly #onFatal: (error: DatabaseError) => void;
+  /** Appends that are not durable, each with the end of the log as far as it still holds. */
+  #pending: { lastIndex: LogIndex }[] = [];
+  #hardState: HardState;
+  #durableIndex: LogIndex;
+  #failed = false;
+  #closed = false;
+
+  private constructor(options: SegmentLogOptions, opened: Opened) {
+    const { disk, folder, clusterId, nodeId, random, clock = systemClock } = options;
+    this.recovery = opened.recovery;
+    this.#table = opened.table;
+    this.#files = opened.files;
+    this.#hardState = opened.hardState;
+    this.#durableIndex = opened.table.lastIndex;
+    this.#onFatal = options.onFatal;
+    this.#clock = clock;
+    const cacheBytesMax = options.cacheBytesMax ?? LOG_CACHE_BYTES_MAX;
+    this.#cache = new EntryCache(this.#durableIndex + 1, cacheBytesMax);
+    const preparer = new SegmentPreparer(
+      disk,
+      folder,
+      opened.segment.sizeBytes,
+      (error) => this.#writer.fail(error),
+    );
+    const host = {
+      owner: { clusterId, nodeId },
+      clock,
+      nextSalt: () => random.next(),
+      placed: (record: NewRecord, segment: number, at: number) => this.#place(record, segment, at),
+      rolled: (sequence: number, salt: number) => this.#files.add(sequence, salt),
+      failed: (error: Error) => this.#fail(error),
+    };
+    this.#writer = new LogWriter(host, opened.slots, preparer, opened.segment, opened.position);
+    this.#writer.start();
+  }
+
+  /**
+   * Opens the log in a folder, or makes it. Blocks until the log is read and mended.
+   *
+   * @throws {DatabaseError} `CORRUPT`, naming file and offset, with nothing changed; `DATA_FOLDER`
+   * when the files are foreign, of a newer format, or missing; `DISK` when the disk refuses.
+   */
+  static open(options: SegmentLogOptions): SegmentLog {
+    const { disk, folder, clusterId, nodeId, random } = options;
+    const opened = openLog({
+      disk,
+      folder,
+      owner: { clusterId, nodeId },
+      random,
+      create: options.create ?? true,
+      segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
+    });
+    return new SegmentLog(options, opened);
+  }
+
+  get firstIndex(): LogIndex {
+    return this.#table.firstIndex;
+  }
+
+  get lastIndex(): LogIndex {
+    return this.#table.lastIndex;
+  }
+
+  get durableIndex(): LogIndex {
+    return this.#durableIndex;
+  }
+
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
+  /** The end of the log, with the chain that names its whole history. */
+  get last(): LogPoint {
+    return this.#table.last;
+  }
+
+  termAt(index: LogIndex): Term | undefined {
+    return index < this.firstIndex ? undefined : this.#table.termAt(index);
+  }
+
+  /** The end of the log as it was at `index`: equal chains mean equal histories. */
+  pointAt(index: LogIndex): LogPoint | undefined {
+    return this.#table.termAt(index) === undefined ? undefined : this.#table.pointAt(index);
+  }
+
+  /** Tells index, term, body size and configuration of every entry, in order, from memory. */
+  forEach(visit: EntryVisitor): void {
+    this.#table.forEach(visit);
+  }
+
+  append(batch: LogBatch, done: () => void): void {
+    assert(!this.#closed, "append to a closed log");
+    if (this.#failed) return;
+    if (batch.hardState !== undefined) this.#setHardState(batch.hardState);
+    if (batch.truncateFrom !== undefined) this.#truncateFrom(batch.truncateFrom);
+    for (const entry of batch.entries) this.#push(entry);
+    const pending = { lastIndex: this.lastIndex };
+    this.#pending.push(pending);
+    this.#writer.pushDone(() => {
+      assert(this.#pending.shift() === pending, "appends become durable out of order");
+      this.#durableIndex = pending.lastIndex;
+      this.#cache.evict(this.#durableIndex);
+      done();
+    });
+  }
+
+  entries(first: LogIndex, last: LogIndex, bytesMax: number): readonly Entry[] | undefined {
+    if (first < this.firstIndex || last > this.lastIndex) return undefined;
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (let index = first; index <= last; index++) {
+      bytes += this.#table.bodySizeBytes(index);
+      if (bytes > bytesMax && entries.length > 0) break;
+      entries.push(this.#cache.get(index) ?? readEntry(this.#table, this.#files, index));
+    }
+    return entries;
+  }
+
+  close(done: () => void): void {
+    assert(!this.#closed, "the log is closed twice");
+    this.#closed = true;
+    this.#writer.close(() => {
+      this.#files.close();
+      done();
+    });
+  }
+
+  #setHardState(hardState: HardState): void {
+    const { term, votedFor } = this.#hardState;
+    assert(hardState.term >= term, `term ${hardState.term} after ${term}`);
+    assert(
+      hardState.term > term || votedFor === undefined || votedFor === hardState.votedFor,
+      `a second vote in term ${term}: ${hardState.votedFor} after ${votedFor}`,
+    );
+    this.#hardState = hardState;
+    this.#writer.push({ type: "hardState", hardState, after: this.#table.last });
+  }
+
+  #truncateFrom(from: LogIndex): void {
+    if (from > this.lastIndex) return;
+    this.#table.truncateFrom(from);
+    this.#cache.truncateFrom(from);
+    this.#durableIndex = Math.min(this.#durableIndex, from - 1);
+    for (const pending of this.#pending) pending.lastIndex = Math.min(pending.lastIndex, from - 1);
+    this.#writer.push({ type: "truncate", from, after: this.#table.last });
+  }
+
+  #push(entry: Entry): void {
+    const body = entryBody(entry);
+    const chain = chainNext(this.#table.last.chain, entryHead(entry, body));
+    const point = { index: entry.index, term: entry.term, chain };
+    const configuration = entry.type === "configuration" ? entry.configuration : undefined;
+    this.#table.push(point, body.bytes.length, configuration);
+    this.#cache.push(entry);
+    this.#writer.push({ type: "entry", entry, body, after: point });
+  }
+
+  #place(record: NewRecord, segment: number, offset: number): void {
+    if (record.type !== "entry") return;
+    // The entry may have been truncated, and another have taken its index, while it waited.
+    const { index } = record.entry;
+    if (this.#cache.get(index) === record.entry) this.#table.place(index, segment, offset);
+  }
+
+  #fail(error: Error): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    const fatal = new DatabaseError("DISK", `The log cannot be written: ${messageOf(error)}`, {
+      cause: error,
+      hint: "The node stops, since it cannot know what the disk holds. Check the disk.",
+    });
+    this.#clock.soon(() => this.#onFatal(fatal));
+  }
+}
