@@ -1,5 +1,5 @@
 import type { Command } from "./command.ts";
-import { type OptionTable, SERVE_OPTIONS, SHELL_OPTIONS } from "./options.ts";
+import { DEMO_OPTIONS, type OptionTable, SERVE_OPTIONS, SHELL_OPTIONS } from "./options.ts";
 
 /** Every command. The code of each is loaded when it is called, so that small ones start fast. */
 export const COMMANDS: readonly Command[] = [
@@ -15,6 +15,12 @@ export const COMMANDS: readonly Command[] = [
     options: SHELL_OPTIONS,
     rest: { name: "SQL", description: "statements and dot-commands to run, each an argument" },
     run: async (call) => (await import("./shell.ts")).shell(call),
+  }),
+  command({
+    name: "demo",
+    summary: "load data into three nodes while killing them, then check that nothing is lost",
+    options: DEMO_OPTIONS,
+    run: async (call) => (await import("./demo.ts")).demo(call),
   }),
   command({
     name: "version",

@@ -1,5 +1,6 @@
 import { DatabaseError } from "../base/errors.ts";
-import { createLog, type Log } from "../observe/log.ts";
+import type { NodeOptions } from "../node_options.ts";
+import { createLog } from "../observe/log.ts";
 import { type Call, EXIT } from "./command.ts";
 import type { SERVE_OPTIONS } from "./options.ts";
 
@@ -12,19 +13,8 @@ export interface ServedNode {
   stop(): Promise<void>;
 }
 
-/** What `serve` asks of `Node.start`. */
-export interface ServeOptions {
-  readonly dir: string;
-  readonly listen: string;
-  readonly http: string;
-  readonly join: string[];
-  readonly advertise?: string;
-  readonly advertiseHttp?: string;
-  readonly log: Log;
-}
-
 /** Starts a node. */
-export type StartNode = (options: ServeOptions) => Promise<ServedNode>;
+export type StartNode = (options: NodeOptions) => Promise<ServedNode>;
 
 /**
  * `dqlite serve`: runs a node until the process is asked to stop.
@@ -41,8 +31,8 @@ export async function serve(
     write: (line) => program.stderr(line),
     wallMs: () => program.wallMs(),
   });
-  const stop = Promise.withResolvers<"SIGINT" | "SIGTERM">();
-  program.onStopRequest(stop.resolve);
+  const end = Promise.withResolvers<"SIGINT" | "SIGTERM" | Error>();
+  program.onStopRequest(end.resolve);
   const starting = start({
     dir: settings.dir,
     listen: settings.listen,
@@ -51,34 +41,36 @@ export async function serve(
     ...(settings.advertise === undefined ? {} : { advertise: settings.advertise }),
     ...(settings.advertiseHttp === undefined ? {} : { advertiseHttp: settings.advertiseHttp }),
     log,
+    onFatal: end.resolve,
   });
-  let node: ServedNode | undefined;
   try {
     // A node that waits for its cluster is stopped by ending the process: what it holds on disk is
     // as good as after a crash, which is to say whole.
-    node = await Promise.race([starting, stop.promise.then(() => undefined)]);
+    const first = await Promise.race([starting, end.promise]);
+    if (first instanceof Error) throw first;
+    if (typeof first === "string") {
+      log.info("stopped before the node was ready", { signal: first });
+      return EXIT.ok;
+    }
+    program.stdout(
+      `dqlite node ${first.nodeId} ready: http ${first.httpUrl}, cluster ${first.address}\n`,
+    );
+    const reason = await end.promise;
+    // The state of a node that met a fatal error cannot be trusted, so it is not stopped in order.
+    if (reason instanceof Error) throw reason;
+    log.info("stopping", { signal: reason });
+    await first.stop();
+    log.info("stopped");
+    return EXIT.ok;
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error;
     program.stderr(`Error: ${error.message}\n`);
     if (error.hint !== undefined) program.stderr(`Hint: ${error.hint}\n`);
     return EXIT.failure;
   }
-  if (node === undefined) {
-    log.info("stopped before the node was ready");
-    return EXIT.ok;
-  }
-  program.stdout(
-    `dqlite node ${node.nodeId} ready: http ${node.httpUrl}, cluster ${node.address}\n`,
-  );
-  const signal = await stop.promise;
-  log.info("stopping", { signal });
-  await node.stop();
-  log.info("stopped");
-  return EXIT.ok;
 }
 
-async function startNode(options: ServeOptions): Promise<ServedNode> {
-  const path: string = "../node.ts";
-  const { Node } = await import(path) as { readonly Node: { readonly start: StartNode } };
+async function startNode(options: NodeOptions): Promise<ServedNode> {
+  const { Node } = await import("../node.ts");
   return await Node.start(options);
 }

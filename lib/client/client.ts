@@ -42,6 +42,9 @@ export interface ConnectOptions {
   readonly fetch?: Fetch;
 }
 
+/** The options of a client whose transport is given. */
+export type ClientOptions = Omit<ConnectOptions, "fetch">;
+
 /** What else a client can be made of. */
 export interface ClientParts {
   readonly transport: PipelineTransport;
@@ -64,7 +67,7 @@ export interface ClientParts {
 export function connect(options: ConnectOptions): ClusterClient {
   const fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
-  return new ClusterClient(options, {
+  return new ClusterClient({ ...options, urls: checkedUrls(options.urls) }, {
     transport: httpTransport(fetch),
     clock: systemClock,
     random: new SeededRandom(seed),
@@ -83,8 +86,12 @@ export class ClusterClient implements Client {
   #router: Router;
   #closed = false;
 
-  constructor(options: Omit<ConnectOptions, "fetch">, parts: ClientParts) {
-    this.#seeds = checkedUrls(options.urls);
+  /**
+   * @param options.urls Addresses that the transport understands.
+   * @throws {ClientError} `CONFIG` when an option is not valid.
+   */
+  constructor(options: ClientOptions, parts: ClientParts) {
+    this.#seeds = typeof options.urls === "string" ? [options.urls] : options.urls;
     this.#intMode = checkedIntMode(options.intMode ?? "number");
     this.#timeoutMs = checkedTimeout(options.timeoutMs ?? CLIENT_TIMEOUT_MS);
     this.#parts = parts;
@@ -240,7 +247,7 @@ function checkedUrls(urls: string | readonly string[]): readonly string[] {
   if (given.length === 0) throw new ClientError("URL_INVALID", "Cannot connect to no URL at all");
   for (const url of given) {
     const parsed = URL.parse(url);
-    if (parsed !== null && ["http:", "https:", "local:"].includes(parsed.protocol)) continue;
+    if (parsed !== null && ["http:", "https:"].includes(parsed.protocol)) continue;
     throw new ClientError(
       "URL_INVALID",
       `Cannot connect to ${JSON.stringify(url)}: must be an http:// or https:// URL`,

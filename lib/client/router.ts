@@ -194,6 +194,9 @@ export class Router {
   ): Promise<T> {
     if (this.#closed) throw closedError("rejected");
     const abort = new AbortController();
+    const aborted = Promise.withResolvers<never>();
+    abort.signal.addEventListener("abort", () => aborted.reject(abort.signal.reason));
+    aborted.promise.catch(() => {});
     this.#calls.add(abort);
     const stop = (message: string) => abort.abort(new ClientError("CONNECTION_LOST", message));
     const cancelTimer = this.#clock.after(
@@ -204,10 +207,9 @@ export class Router {
       ? undefined
       : this.#watch(watched, () => stop(`${watched} does not answer, and does not lead any more`));
     try {
-      return await run(abort.signal);
-    } catch (error) {
-      // The runtime's own words for an abort say less than ours.
-      throw abort.signal.aborted ? abort.signal.reason : error;
+      // The abort comes first: the runtime's own words for it say less, and not every transport
+      // can be stopped.
+      return await Promise.race([aborted.promise, run(abort.signal)]);
     } finally {
       cancelTimer();
       cancelWatch?.();
