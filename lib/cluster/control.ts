@@ -1,0 +1,43 @@
+/** Requests that nodes put to each other about the cluster itself, as JSON. */
+import { z } from "zod";
+import { DatabaseError } from "../base/errors.ts";
+import type { JoinReply } from "./membership.ts";
+
+const NODE_ID = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);
+const CLUSTER_ID = z.string().regex(/^[0-9a-f]{32}$/);
+
+/** What a node says that wants to join. */
+export const joinRequest = z.object({
+  id: NODE_ID,
+  address: z.string().min(1).max(300),
+  httpUrl: z.string().min(1).max(300),
+});
+
+const joinReply = z.discriminatedUnion("status", [
+  z.object({ status: z.literal("member"), clusterId: CLUSTER_ID }),
+  z.object({ status: z.literal("redirect"), address: z.string() }),
+]);
+
+/**
+ * Checks the parameters of a request.
+ *
+ * @throws {DatabaseError} `PROTOCOL` naming what is wrong.
+ */
+export function parseJoinRequest(params: unknown): z.output<typeof joinRequest> {
+  return parse(joinRequest, params, "join request");
+}
+
+/** @throws {DatabaseError} `PROTOCOL` naming what is wrong. */
+export function parseJoinReply(reply: unknown): JoinReply {
+  return parse(joinReply, reply, "answer to a join request");
+}
+
+function parse<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  what: string,
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new DatabaseError("PROTOCOL", `Bad ${what}: ${z.prettifyError(result.error)}`);
+}

@@ -1,0 +1,177 @@
+/** Changing who takes part, on the leader: join, promotion, removal, handing over. */
+import { DatabaseError } from "../base/errors.ts";
+import { LEADER_WAIT_MS } from "../base/limits.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Log } from "../observe/log.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { ConfigurationChange, LogIndex, Member, NodeId } from "../raft/types.ts";
+import type { Replica } from "../replica/replica.ts";
+
+/** What a node that wants to join is told. */
+export type JoinReply =
+  | { readonly status: "member"; readonly clusterId: string }
+  /** Ask the leader instead, at the address of its cluster port. */
+  | { readonly status: "redirect"; readonly address: string };
+
+/** What membership changes need. */
+export interface MembershipOptions {
+  readonly raft: Raft;
+  readonly replica: Replica;
+  readonly clock: Clock;
+  readonly clusterId: string;
+  readonly log: Log;
+}
+
+/** Pause before a change is tried again while another one is under way. */
+const RETRY_MS = 50;
+/** How often the leader looks for learners that have caught up. */
+const PROMOTE_MS = 100;
+
+/** Carries out changes of the configuration. */
+export class Membership {
+  readonly #raft: Raft;
+  readonly #replica: Replica;
+  readonly #clock: Clock;
+  readonly #clusterId: string;
+  readonly #log: Log;
+  #cancel: () => void = () => {};
+
+  constructor(options: MembershipOptions) {
+    this.#raft = options.raft;
+    this.#replica = options.replica;
+    this.#clock = options.clock;
+    this.#clusterId = options.clusterId;
+    this.#log = options.log;
+  }
+
+  /** Promotes learners as they catch up, for as long as this node leads. */
+  start(): void {
+    this.#cancel = this.#clock.after(PROMOTE_MS, () => {
+      this.#promote();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+
+  /**
+   * Takes a node in, as a learner; it becomes a voter once it has caught up. Asked again by a
+   * member, it brings the member's addresses up to date.
+   *
+   * @throws {DatabaseError} `NO_LEADER`, `MEMBERSHIP`, `LEADERSHIP_LOST`.
+   */
+  async join(member: Member): Promise<JoinReply> {
+    const { configuration, leader } = this.#raft.status();
+    if (this.#raft.role !== "leader") {
+      const address = configuration.members.find(({ id }) => id === leader)?.address;
+      if (address !== undefined) return { status: "redirect", address };
+      throw new DatabaseError("NO_LEADER", "This node knows no leader that could take a node in");
+    }
+    const known = configuration.members.find(({ id }) => id === member.id);
+    const taken = configuration.members.find(({ id, address }) =>
+      id !== member.id && address === member.address
+    );
+    if (taken !== undefined) {
+      throw new DatabaseError(
+        "MEMBERSHIP",
+        `Address ${member.address} belongs to node ${taken.id}, which is a member already`,
+        { hint: `Remove node ${taken.id} first, if it is gone for good` },
+      );
+    }
+    if (known === undefined) await this.#change({ type: "add_learner", member });
+    else if (known.address !== member.address || known.httpUrl !== member.httpUrl) {
+      await this.#change({ type: "update_member", member });
+    }
+    return { status: "member", clusterId: this.#clusterId };
+  }
+
+  /** @throws {DatabaseError} `NOT_LEADER`, `MEMBERSHIP`, `LEADERSHIP_LOST`. */
+  async remove(id: NodeId): Promise<void> {
+    await this.#change({ type: "remove", id });
+  }
+
+  /**
+   * Hands leadership over.
+   *
+   * @param id To whom; undefined for the voter that is furthest ahead.
+   * @throws {DatabaseError} `NOT_LEADER`, or `MEMBERSHIP` when nobody can or will take it.
+   */
+  async transfer(id: NodeId | undefined): Promise<void> {
+    const to = id ?? this.#bestSuccessor();
+    if (to === undefined) {
+      throw new DatabaseError("MEMBERSHIP", "There is no other voter to hand leadership to");
+    }
+    const term = this.#raft.term;
+    const result = this.#raft.transfer(to);
+    this.#replica.schedule();
+    if (!result.accepted) throw refusalError(result.refusal, result.reason);
+    const deadlineMs = this.#clock.nowMs() + LEADER_WAIT_MS;
+    while (this.#raft.role === "leader" && this.#raft.term === term) {
+      if (this.#clock.nowMs() > deadlineMs) {
+        throw new DatabaseError("MEMBERSHIP", `Node ${to} did not take leadership in time`);
+      }
+      await this.#pause();
+    }
+  }
+
+  #bestSuccessor(): NodeId | undefined {
+    const { peers, configuration } = this.#raft.status();
+    return peers
+      .filter(({ id, active }) => active && configuration.voters.includes(id))
+      .toSorted((a, b) => b.matchIndex - a.matchIndex)[0]?.id;
+  }
+
+  #promote(): void {
+    if (this.#raft.role !== "leader" || !this.#raft.established) return;
+    const { configuration } = this.#raft.status();
+    const learner = configuration.learners[0];
+    if (learner === undefined) return;
+    const result = this.#raft.proposeConfiguration({ type: "promote", id: learner });
+    this.#replica.schedule();
+    if (result.accepted) this.#log.info("learner caught up, becomes a voter", { node: learner });
+  }
+
+  /** Proposes a change until it is accepted, and waits until it is committed. */
+  async #change(change: ConfigurationChange): Promise<void> {
+    const deadlineMs = this.#clock.nowMs() + LEADER_WAIT_MS;
+    for (;;) {
+      const result = this.#raft.proposeConfiguration(change);
+      this.#replica.schedule();
+      if (result.accepted) return await this.#committed(result.index, deadlineMs);
+      const passing = result.refusal === "changing" || result.refusal === "busy";
+      if (!passing || this.#clock.nowMs() > deadlineMs) {
+        throw refusalError(result.refusal, result.reason);
+      }
+      await this.#pause();
+    }
+  }
+
+  #committed(index: LogIndex, deadlineMs: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(deadlineMs - this.#clock.nowMs(), () => {
+      reject(
+        new DatabaseError(
+          "LEADERSHIP_LOST",
+          `The change in entry ${index} was not committed in time: it may still take effect`,
+        ),
+      );
+    });
+    this.#replica.whenApplied(index, () => {
+      cancel();
+      resolve();
+    });
+    return promise;
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(RETRY_MS, resolve));
+  }
+}
+
+function refusalError(refusal: string, reason: string): DatabaseError {
+  return refusal === "not_leader"
+    ? new DatabaseError("NOT_LEADER", reason)
+    : new DatabaseError("MEMBERSHIP", `Cannot change the cluster: ${reason}`);
+}

@@ -1,0 +1,67 @@
+/** A client that talks to the node in its own process, and to the others over HTTP. */
+import { DatabaseError } from "./base/errors.ts";
+import { type Random, SeededRandom } from "./base/random.ts";
+import { ClusterClient } from "./client/client.ts";
+import { ClientError } from "./client/error.ts";
+import { httpTransport } from "./client/http_transport.ts";
+import type { ClusterView, PipelineReply, PipelineTransport } from "./client/transport.ts";
+import { systemClock } from "./io/clock.ts";
+import type { ClusterStatus } from "./server/types.ts";
+import type { Sessions } from "./session/types.ts";
+import type { PipelineBody } from "./wire/hrana/types.ts";
+
+/** The node, as its own client sees it. */
+export interface LocalNode {
+  readonly httpUrl: string;
+  readonly sessions: Sessions;
+  clusterStatus(): ClusterStatus;
+}
+
+/** Makes a client of the node's cluster that starts with the node itself. */
+export function localClient(node: LocalNode, seed: number): ClusterClient {
+  const random: Random = new SeededRandom(seed);
+  const transport = new LocalTransport(node);
+  return new ClusterClient({ urls: [node.httpUrl] }, { transport, clock: systemClock, random });
+}
+
+class LocalTransport implements PipelineTransport {
+  readonly #node: LocalNode;
+  readonly #remote = httpTransport((url, init) => globalThis.fetch(url, init));
+
+  constructor(node: LocalNode) {
+    this.#node = node;
+  }
+
+  async send(url: string, body: PipelineBody, signal: AbortSignal): Promise<PipelineReply> {
+    if (!this.#isLocal(url)) return await this.#remote.send(url, body, signal);
+    try {
+      const { baton, results } = await this.#node.sessions.pipeline(body);
+      return { baton, baseUrl: undefined, results: results.map((text) => JSON.parse(text)) };
+    } catch (error) {
+      throw asClientError(error);
+    }
+  }
+
+  async cluster(url: string, signal: AbortSignal): Promise<ClusterView | undefined> {
+    if (!this.#isLocal(url)) return await this.#remote.cluster(url, signal);
+    try {
+      const { term, leader, members } = this.#node.clusterStatus();
+      return {
+        term,
+        leaderUrl: leader?.httpUrl,
+        memberUrls: members.map(({ httpUrl }) => httpUrl),
+      };
+    } catch (error) {
+      throw asClientError(error);
+    }
+  }
+
+  #isLocal(url: string): boolean {
+    return new URL(url).origin === new URL(this.#node.httpUrl).origin;
+  }
+}
+
+function asClientError(error: unknown): unknown {
+  if (!(error instanceof DatabaseError)) return error;
+  return new ClientError(error.wireCode, error.message, { outcome: error.outcome, cause: error });
+}

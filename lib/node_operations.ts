@@ -1,0 +1,142 @@
+/** The node as its HTTP server sees it: status, leadership, and what operators may ask for. */
+import { VERSION } from "./base/version.ts";
+import { DatabaseError } from "./base/errors.ts";
+import type { Membership } from "./cluster/membership.ts";
+import type { Clock } from "./io/clock.ts";
+import type { Raft } from "./raft/raft.ts";
+import type { Member, NodeId } from "./raft/types.ts";
+import type { Replica } from "./replica/replica.ts";
+import type { SqliteMachine } from "./replica/sqlite_machine.ts";
+import type {
+  CheckpointReport,
+  ClusterStatus,
+  DatabaseDigest,
+  Leadership,
+  Operations,
+  Readiness,
+} from "./server/types.ts";
+import type { Maintenance } from "./session/maintenance.ts";
+
+/** The running parts that status and operations look at. */
+export interface RunningParts {
+  readonly clusterId: string;
+  readonly raft: Raft;
+  readonly replica: Replica;
+  readonly machine: SqliteMachine;
+  readonly membership: Membership;
+  readonly maintenance: Maintenance;
+}
+
+/** How often a wait for a leader looks again. */
+const LEADER_POLL_MS = 10;
+
+/** Answers for a node that may still be joining its cluster: then there are no parts yet. */
+export class NodeOperations implements Operations, Leadership {
+  readonly #nodeId: NodeId;
+  readonly #clock: Clock;
+  #parts: RunningParts | undefined;
+
+  constructor(nodeId: NodeId, clock: Clock) {
+    this.#nodeId = nodeId;
+    this.#clock = clock;
+  }
+
+  /** The node has joined: from now on there is something to tell. */
+  attach(parts: RunningParts): void {
+    this.#parts = parts;
+  }
+
+  /** @throws {DatabaseError} `NO_LEADER` while the node is not part of a cluster. */
+  running(): RunningParts {
+    if (this.#parts !== undefined) return this.#parts;
+    throw new DatabaseError("NO_LEADER", "This node has not joined its cluster yet", {
+      hint: "See the node's log for whom it asks, and what it is told",
+    });
+  }
+
+  clusterStatus(): ClusterStatus {
+    const { clusterId, raft, replica } = this.running();
+    const status = raft.status();
+    const { configuration } = status;
+    const leader = memberOf(configuration.members, status.leader);
+    const peers = new Map(status.peers.map((peer) => [peer.id, peer]));
+    const learns = configuration.learners.includes(this.#nodeId);
+    return {
+      clusterId,
+      nodeId: this.#nodeId,
+      version: VERSION,
+      role: roleName(status.role, learns),
+      term: status.term,
+      leader: leader ?? null,
+      commitIndex: status.commitIndex,
+      appliedIndex: replica.appliedIndex,
+      lastIndex: status.lastIndex,
+      members: configuration.members.map((member) => {
+        const peer = peers.get(member.id);
+        return {
+          ...member,
+          role: configuration.learners.includes(member.id) ? "learner" : "voter",
+          leader: member.id === status.leader,
+          ...(peer === undefined ? {} : { active: peer.active, matchIndex: peer.matchIndex }),
+        };
+      }),
+    };
+  }
+
+  readiness(): Readiness {
+    if (this.#parts === undefined) return { leaderKnown: false, appliedIndex: 0, requiredIndex: 1 };
+    const { raft, replica, machine } = this.#parts;
+    const leads = raft.role === "leader";
+    return {
+      leaderKnown: leads ? replica.mode === "leading" : raft.leader !== undefined,
+      appliedIndex: replica.appliedIndex,
+      requiredIndex: Math.max(1, machine.consistentIndex),
+    };
+  }
+
+  leaderUrl(): string | undefined {
+    if (this.#parts === undefined) return undefined;
+    const { leader, configuration } = this.#parts.raft.status();
+    if (leader === this.#nodeId) return undefined;
+    return memberOf(configuration.members, leader)?.httpUrl;
+  }
+
+  async waitForLeader(deadlineMs: number): Promise<boolean> {
+    while (!this.#leaderKnown()) {
+      if (this.#clock.nowMs() >= deadlineMs) return false;
+      await new Promise<void>((resolve) => void this.#clock.after(LEADER_POLL_MS, resolve));
+    }
+    return true;
+  }
+
+  remove(id: NodeId): Promise<void> {
+    return this.running().membership.remove(id);
+  }
+
+  transfer(id: NodeId | undefined): Promise<void> {
+    return this.running().membership.transfer(id);
+  }
+
+  async checkpoint(): Promise<CheckpointReport> {
+    return { index: await this.running().maintenance.checkpoint() };
+  }
+
+  digest(): Promise<DatabaseDigest> {
+    return this.running().maintenance.digest();
+  }
+
+  #leaderKnown(): boolean {
+    if (this.#parts === undefined) return false;
+    return this.#parts.replica.mode === "leading" || this.leaderUrl() !== undefined;
+  }
+}
+
+function memberOf(members: readonly Member[], id: NodeId | undefined): Member | undefined {
+  return members.find((member) => member.id === id);
+}
+
+function roleName(role: string, learns: boolean): ClusterStatus["role"] {
+  if (role === "leader") return "leader";
+  if (role !== "follower") return "candidate";
+  return learns ? "learner" : "follower";
+}

@@ -1,0 +1,21 @@
+import type { Log } from "./observe/log.ts";
+
+/** How a node runs. */
+export interface NodeOptions {
+  /** The folder for its data; made when missing. */
+  readonly dir: string;
+  /** HOST:PORT of the cluster port; port 0 takes a free one. @default {"127.0.0.1:9001"} */
+  readonly listen?: string;
+  /** HOST:PORT of the HTTP port; port 0 takes a free one. @default {"127.0.0.1:8080"} */
+  readonly http?: string;
+  /** Cluster ports of nodes to join; empty to found a cluster. */
+  readonly join?: readonly string[];
+  /** HOST:PORT that other nodes reach the cluster port by; `listen` by default. */
+  readonly advertise?: string;
+  /** URL that clients reach the HTTP port by; that of `http` by default. */
+  readonly advertiseHttp?: string;
+  /** Where log lines go; nowhere by default. */
+  readonly log?: Log;
+  /** Told when the node cannot go on, such as after an error of its disk. It answers no more. */
+  readonly onFatal?: (error: Error) => void;
+}

@@ -1,0 +1,421 @@
+/**
+ * Puts one node together: the only place that makes the parts of every layer. It starts them in
+ * order, bottom up; what was started is on a stack that lets go of it in reverse, also when a later
+ * part fails.
+ */
+import { openLibrary } from "../ffi/open.ts";
+import type { Library } from "../ffi/library.ts";
+import { crc32c } from "./base/crc32c.ts";
+import { DatabaseError, messageOf } from "./base/errors.ts";
+import { CHECKPOINT_FRAMES } from "./base/limits.ts";
+import { type Random, SeededRandom } from "./base/random.ts";
+import { VERSION } from "./base/version.ts";
+import { parseJoinRequest } from "./cluster/control.ts";
+import { joinCluster } from "./cluster/join.ts";
+import { Membership } from "./cluster/membership.ts";
+import { createDatabaseImage } from "./database/create.ts";
+import { ReplicaHandle } from "./database/replica_handle.ts";
+import { parseAddress } from "./io/address.ts";
+import { systemClock } from "./io/clock.ts";
+import { NodeDisk } from "./io/disk_node.ts";
+import { randomHex, randomToken, randomU32, randomU53 } from "./io/entropy.ts";
+import { type DataFolder, openFolder } from "./io/folder.ts";
+import { SocketHttpClient } from "./io/http_client.ts";
+import { tcpNetwork } from "./io/network_node.ts";
+import { spawnSqlWorker } from "./io/worker.ts";
+import { SegmentLog } from "./log/segment_log.ts";
+import { NodeOperations } from "./node_operations.ts";
+import type { NodeOptions } from "./node_options.ts";
+import { type Log, silentLog } from "./observe/log.ts";
+import { EMPTY_CONFIGURATION, initialConfiguration } from "./raft/configuration.ts";
+import type { RestoredEntry } from "./raft/options.ts";
+import { Raft } from "./raft/raft.ts";
+import type { Entry, LogIndex, Member, NodeId } from "./raft/types.ts";
+import { Replica } from "./replica/replica.ts";
+import { DATABASE_ID, databasePath, SqliteMachine } from "./replica/sqlite_machine.ts";
+import { Server } from "./server/server.ts";
+import { Maintenance } from "./session/maintenance.ts";
+import { SessionManager } from "./session/session_manager.ts";
+import type { FromWorker, ToWorker } from "./session/worker_messages.ts";
+import { WorkerPool } from "./session/worker_pool.ts";
+import { controlCall } from "./transport/control_call.ts";
+import { Transport } from "./transport/transport.ts";
+import { encodeCreate } from "./wire/command.ts";
+
+/** Length of one tick of consensus. */
+const TICK_MS = 50;
+/** Ticks of silence, at least, before a follower stands for election: 0.5 s to 1 s. */
+const ELECTION_TICKS = 10;
+const HEARTBEAT_TICKS = 2;
+const CONTROL_TIMEOUT_MS = 10_000;
+/** Time that requests under way have to finish when the node stops. */
+const STOP_GRACE_MS = 2_000;
+const CHECKPOINT_POLL_MS = 1_000;
+
+/** What a started node is made of, as far as its face needs it. */
+export interface StartedNode {
+  readonly member: Member;
+  readonly sessions: SessionManager;
+  readonly operations: NodeOperations;
+}
+
+/** Starts one node; used once. */
+export class NodeStarter {
+  readonly #options: NodeOptions;
+  readonly #stack: AsyncDisposableStack;
+  readonly #log: Log;
+  readonly #disk = new NodeDisk();
+  readonly #clock = systemClock;
+  readonly #random: Random = new SeededRandom(randomU32());
+  #stopped = false;
+  #cancelCheckpoint: () => void = () => {};
+  #clusterId: string | undefined;
+  #replica: Replica | undefined;
+  #raft: Raft | undefined;
+  #membership: Membership | undefined;
+  #maintenance: Maintenance | undefined;
+  #pool: WorkerPool | undefined;
+  #machine: SqliteMachine | undefined;
+
+  /** @param stack Takes everything that was started. */
+  constructor(options: NodeOptions, stack: AsyncDisposableStack) {
+    this.#options = options;
+    this.#stack = stack;
+    this.#log = options.log ?? silentLog;
+  }
+
+  /** See `Node.start`. */
+  async start(): Promise<StartedNode> {
+    const folder = openFolder(this.#disk, this.#options.dir);
+    this.#stack.defer(() => folder.close());
+    const { nodeId } = folder.identity;
+    this.#clusterId = folder.identity.clusterId;
+    const operations = new NodeOperations(nodeId, this.#clock);
+    const sessions = this.#newSessions(operations);
+    const transport = this.#newTransport(nodeId);
+    this.#stack.defer(() => transport.close());
+    const address = await transport.listen(this.#options.listen ?? "127.0.0.1:9001");
+    const server = await this.#startServer(nodeId, sessions, operations);
+    const member = this.#member(nodeId, address, server.url);
+    const log = await this.#enterCluster(folder, member);
+    await this.#startReplica({ folder, log, transport, sessions, operations });
+    this.#stack.defer(() => server.close(STOP_GRACE_MS));
+    this.#stack.defer(() => void (this.#stopped = true));
+    return { member, sessions, operations };
+  }
+
+  #member(id: NodeId, address: string, url: string): Member {
+    const { advertise, advertiseHttp } = this.#options;
+    return {
+      id,
+      address: advertise ?? reachable(address, "--advertise"),
+      httpUrl: advertiseHttp ?? url,
+    };
+  }
+
+  /** Founds a cluster, joins one, or goes on as the member that this folder was before. */
+  async #enterCluster(folder: DataFolder, member: Member): Promise<SegmentLog> {
+    const { join = [] } = this.#options;
+    if (this.#clusterId === undefined && join.length === 0) {
+      // The folder belongs to the cluster only once the first entries are durable: a start that was
+      // cut off before is begun anew.
+      folder.discardLog();
+      const clusterId = randomHex(16);
+      const log = this.#openLog(folder, clusterId, true);
+      await appendFirst(log, firstEntries(member, await openLibrary()));
+      folder.setClusterId(clusterId);
+      this.#clusterId = clusterId;
+      this.#log.info("founded a cluster", { cluster: clusterId, node: member.id });
+      return log;
+    }
+    if (this.#clusterId !== undefined) return this.#openLog(folder, this.#clusterId, false);
+    // The empty log comes before the identity that says there is one.
+    const clusterId = await this.#join(join, member);
+    folder.discardLog();
+    const log = this.#openLog(folder, clusterId, true);
+    folder.setClusterId(clusterId);
+    this.#clusterId = clusterId;
+    this.#log.info("joined a cluster", { cluster: clusterId, node: member.id });
+    return log;
+  }
+
+  #join(seeds: readonly string[], member: Member): Promise<string> {
+    const call = (address: string, method: string, params: unknown) =>
+      controlCall({
+        network: tcpNetwork,
+        address,
+        method,
+        params,
+        timeoutMs: CONTROL_TIMEOUT_MS,
+      });
+    const stopped = () => this.#stopped;
+    return joinCluster({ seeds, member, clock: this.#clock, log: this.#log, call, stopped });
+  }
+
+  #openLog(folder: DataFolder, clusterId: string, create: boolean): SegmentLog {
+    const log = SegmentLog.open({
+      disk: this.#disk,
+      folder: folder.logPath,
+      clusterId,
+      nodeId: folder.identity.nodeId,
+      random: this.#random,
+      clock: this.#clock,
+      create,
+      onFatal: (error) => this.#fail(error),
+    });
+    this.#stack.defer(() => new Promise<void>((resolve) => log.close(resolve)));
+    return log;
+  }
+
+  async #startReplica(parts: {
+    readonly folder: DataFolder;
+    readonly log: SegmentLog;
+    readonly transport: Transport;
+    readonly sessions: SessionManager;
+    readonly operations: NodeOperations;
+  }): Promise<void> {
+    const { folder, log, transport, sessions, operations } = parts;
+    const library = await openLibrary();
+    const machine = new SqliteMachine({
+      disk: this.#disk,
+      folder: folder.path,
+      openHandle: (path) => ReplicaHandle.open(library, path),
+    });
+    this.#machine = machine;
+    this.#stack.defer(() => machine.close());
+    const pool = this.#newPool(library.path, folder.path, sessions);
+    this.#pool = pool;
+    this.#stack.defer(() => pool.terminate());
+    const raft = this.#newRaft(folder.identity.nodeId, log, machine.checkpointIndex);
+    this.#raft = raft;
+    const replica = this.#newReplica({ raft, log, transport, machine, sessions });
+    this.#replica = replica;
+    this.#stack.defer(() => replica.stop());
+    this.#stack.defer(() => sessions.stop());
+    const clusterId = this.#clusterId!;
+    const clock = this.#clock;
+    const membership = new Membership({ raft, replica, clock, clusterId, log: this.#log });
+    this.#membership = membership;
+    const maintenance = new Maintenance({ replica, machine, sessions, pool });
+    this.#maintenance = maintenance;
+    operations.attach({ clusterId, raft, replica, machine, membership, maintenance });
+    transport.setPeers(raft.status().configuration.members);
+    replica.start();
+    membership.start();
+    this.#stack.defer(() => this.#handOver(membership, raft));
+    this.#scheduleCheckpoint(maintenance, machine);
+    this.#stack.defer(() => this.#cancelCheckpoint());
+  }
+
+  #newSessions(operations: NodeOperations): SessionManager {
+    return new SessionManager({
+      replica: () => operations.running().replica,
+      pool: () => this.#pool!,
+      clock: this.#clock,
+      randomToken,
+      leaderUrl: () => operations.leaderUrl(),
+      interrupt: () => this.#machine?.interrupt(),
+    });
+  }
+
+  #newTransport(nodeId: NodeId): Transport {
+    return new Transport({
+      network: tcpNetwork,
+      clock: this.#clock,
+      random: this.#random,
+      identity: { clusterId: () => this.#clusterId, nodeId, bootId: randomU53() },
+      events: {
+        onMessage: (from, message) => this.#replica?.receive(from, message),
+        onUnreachable: (peer) => this.#raft?.onUnreachable(peer),
+        onPeerBoot: (peer) => this.#raft?.onPeerRestarted(peer),
+        onReject: (reason, remote) =>
+          this.#log.warn("refused a connection", { remote, reason: reason.message }),
+        onControl: (method, params) => this.#control(method, params),
+      },
+    });
+  }
+
+  async #control(method: string, params: unknown): Promise<unknown> {
+    if (method !== "join") {
+      throw new DatabaseError("PROTOCOL", `Unknown request ${JSON.stringify(method)}`);
+    }
+    if (this.#membership === undefined) {
+      throw new DatabaseError("NO_LEADER", "This node has not joined a cluster itself yet");
+    }
+    return await this.#membership.join(parseJoinRequest(params));
+  }
+
+  #startServer(
+    nodeId: NodeId,
+    sessions: SessionManager,
+    operations: NodeOperations,
+  ): Promise<Server> {
+    const client = new SocketHttpClient(this.#clock);
+    this.#stack.defer(() => client.close());
+    const { host, port } = parseAddress(this.#options.http ?? "127.0.0.1:8080");
+    return Server.start({
+      hostname: host,
+      port,
+      nodeId,
+      version: VERSION,
+      sessions,
+      operations,
+      leadership: operations,
+      client,
+      clock: this.#clock,
+      onFailure: (error) =>
+        this.#log.error("a request failed in an unforeseen way", { reason: messageOf(error) }),
+    });
+  }
+
+  #newPool(libraryPath: string, folder: string, sessions: SessionManager): WorkerPool {
+    const setup = { libraryPath, databasePath: databasePath(folder) };
+    return new WorkerPool(spawnSqlWorker<ToWorker, FromWorker>, {
+      setup,
+      clock: this.#clock,
+      events: {
+        onMessage: (worker, message) => {
+          if (message.type === "failed") this.#fail(new Error(message.message));
+          sessions.receive(worker, message);
+          this.#maintenance?.receive(message);
+        },
+        onError: (error) => this.#fail(error),
+      },
+    });
+  }
+
+  #newRaft(id: NodeId, log: SegmentLog, commitIndex: LogIndex): Raft {
+    return new Raft({
+      id,
+      random: this.#random,
+      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: HEARTBEAT_TICKS,
+    }, {
+      hardState: log.hardState,
+      firstIndex: log.firstIndex,
+      entries: restoredEntries(log),
+      baseIndex: 0,
+      baseTerm: 0,
+      baseConfiguration: EMPTY_CONFIGURATION,
+      commitIndex,
+    });
+  }
+
+  #newReplica(parts: {
+    readonly raft: Raft;
+    readonly log: SegmentLog;
+    readonly transport: Transport;
+    readonly machine: SqliteMachine;
+    readonly sessions: SessionManager;
+  }): Replica {
+    const { raft, transport, sessions } = parts;
+    return new Replica({
+      ...parts,
+      sender: transport,
+      clock: this.#clock,
+      tickMs: TICK_MS,
+      events: {
+        onLeading: () => {
+          this.#log.info("leading", { term: raft.term });
+          sessions.writable();
+        },
+        onRetiring: (quiet) => {
+          this.#log.warn("stopped leading", { term: raft.term });
+          sessions.retire(quiet);
+        },
+        onWritable: () => sessions.writable(),
+        onChange: () => this.#observe(raft, transport),
+        onFatal: (error) => this.#fail(error),
+      },
+    });
+  }
+
+  #observe(raft: Raft, transport: Transport): void {
+    const { configuration, role, term, leader, removed } = raft.status();
+    transport.setPeers(configuration.members);
+    this.#log.debug("consensus", { role, term, leader });
+    if (removed) this.#log.warn("this node was removed from the cluster; it can be stopped");
+  }
+
+  /** Leaves the cluster without a gap: another voter takes over before this one stops. */
+  async #handOver(membership: Membership, raft: Raft): Promise<void> {
+    membership.stop();
+    if (raft.role !== "leader") return;
+    try {
+      await membership.transfer(undefined);
+    } catch (error) {
+      this.#log.debug("stops without handing over", { reason: messageOf(error) });
+    }
+  }
+
+  #scheduleCheckpoint(maintenance: Maintenance, machine: SqliteMachine): void {
+    this.#cancelCheckpoint = this.#clock.after(CHECKPOINT_POLL_MS, () => {
+      void this.#checkpointIfDue(maintenance, machine).finally(() => {
+        if (!this.#stopped) this.#scheduleCheckpoint(maintenance, machine);
+      });
+    });
+  }
+
+  async #checkpointIfDue(maintenance: Maintenance, machine: SqliteMachine): Promise<void> {
+    if (machine.walFrames() < CHECKPOINT_FRAMES) return;
+    try {
+      const index = await maintenance.checkpoint();
+      this.#log.debug("checkpoint", { index });
+    } catch (error) {
+      this.#log.debug("checkpoint put off", { reason: messageOf(error) });
+    }
+  }
+
+  /** The node cannot go on: it says why, and answers nothing more. */
+  #fail(error: Error): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#log.error("the node stops: it cannot go on", { reason: error.message });
+    this.#replica?.stop();
+    this.#options.onFatal?.(error);
+  }
+}
+
+/** The entries that survived, without their payloads. */
+function restoredEntries(log: SegmentLog): RestoredEntry[] {
+  const entries: RestoredEntry[] = [];
+  log.forEach((index, term, sizeBytes, configuration) => {
+    entries.push({
+      index,
+      term,
+      sizeBytes: configuration === undefined ? sizeBytes : 0,
+      configuration,
+    });
+  });
+  return entries;
+}
+
+/** What every cluster begins with: who is in it, and an empty database. */
+function firstEntries(member: Member, library: Library): Entry[] {
+  const payload = encodeCreate(DATABASE_ID, "main", createDatabaseImage(library));
+  return [
+    { index: 1, term: 1, type: "configuration", configuration: initialConfiguration([member]) },
+    { index: 2, term: 1, type: "command", payload, checksum: crc32c(payload) },
+  ];
+}
+
+function appendFirst(log: SegmentLog, entries: readonly Entry[]): Promise<void> {
+  const hardState = { term: 1, votedFor: undefined };
+  return new Promise((resolve) => {
+    log.append({ hardState, truncateFrom: undefined, entries }, resolve);
+  });
+}
+
+/**
+ * An address that others can use.
+ *
+ * @throws {DatabaseError} `CONFIG` when it means every address of this machine.
+ */
+function reachable(address: string, flag: string): string {
+  const { host } = parseAddress(address);
+  if (host !== "0.0.0.0" && host !== "::") return address;
+  throw new DatabaseError(
+    "CONFIG",
+    `Other nodes cannot reach ${address}: name an address with ${flag} HOST:PORT`,
+  );
+}

@@ -1,0 +1,440 @@
+/**
+ * The loop of a node: what happens goes into the core, what the core wants done is done.
+ *
+ * ```text
+ * message, tick, durable write, captured transactions ──▶ Raft ──▶ Effects
+ *   Effects ──▶ log (one ordered stream) ──▶ send on sync, durable marks
+ *           ──▶ transport (at once)
+ *           ──▶ commit index ──▶ following: apply to the databases   leading: open the gate
+ * ```
+ *
+ * The states of the node towards its databases:
+ *
+ * ```text
+ *               established, all applied
+ *   following ───────────────────────────▶ leading
+ *       ▲                                     │ another term, or no leader any more
+ *       │ sessions are quiet, WAL rewound     ▼
+ *       └───────────────────────────────── retiring
+ * ```
+ */
+import { assert } from "../base/assert.ts";
+import { crc32c } from "../base/crc32c.ts";
+import { DatabaseError, messageOf } from "../base/errors.ts";
+import { APPEND_BYTES_MAX } from "../base/limits.ts";
+import type { Clock } from "../io/clock.ts";
+import type { RaftLog } from "../log/types.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { Effects, LogIndex, Message, NodeId, Outbound, Term } from "../raft/types.ts";
+import { AppliedWaiters } from "./applied_waiters.ts";
+import { Gate, type GateCallback } from "./gate.ts";
+import { Proposals } from "./proposals.ts";
+import { type ReadCallback, type ReadOptions, Reads } from "./reads.ts";
+import type { Captured, StateMachine } from "./state_machine.ts";
+
+/** How the node stands towards its databases. */
+export type ReplicaMode = "following" | "leading" | "retiring" | "stopped";
+
+/** What the replica tells the layers above it. */
+export interface ReplicaEvents {
+  /** Local writes may start. */
+  onLeading(): void;
+  /**
+   * Leadership ended. Every session must let go of its statements and connections; `quiet` is to
+   * be called once none holds any.
+   */
+  onRetiring(quiet: () => void): void;
+  /** There is room for writes again, after `writable` was false. */
+  onWritable(): void;
+  /** Role, term, leader or configuration changed. */
+  onChange(): void;
+  /** The node cannot go on. */
+  onFatal(error: Error): void;
+}
+
+/** The part of the transport that the loop needs. */
+export interface MessageSender {
+  send(to: NodeId, message: Message): void;
+  /** Hands what was queued to the network now. */
+  flush(): void;
+}
+
+/** What a replica is made of. */
+export interface ReplicaOptions {
+  readonly raft: Raft;
+  readonly log: RaftLog;
+  readonly sender: MessageSender;
+  readonly machine: StateMachine;
+  readonly clock: Clock;
+  /** Length of one tick of the core. */
+  readonly tickMs: number;
+  readonly events: ReplicaEvents;
+}
+
+/** Work done in one go before sockets and timers get their turn. */
+const APPLY_SLICE_MS = 5;
+/** Ticks that a late timer may make up for; more would call an election out of a pause. */
+const LATE_TICKS_MAX = 2;
+/** Pause between two attempts to rewind while a reader is still in the way. */
+const REWIND_RETRY_MS = 2;
+
+/** Runs one node's consensus and its databases. */
+export class Replica {
+  readonly #raft: Raft;
+  readonly #log: RaftLog;
+  readonly #sender: MessageSender;
+  readonly #machine: StateMachine;
+  readonly #clock: Clock;
+  readonly #tickMs: number;
+  readonly #events: ReplicaEvents;
+  readonly #gate = new Gate();
+  readonly #proposals = new Proposals();
+  readonly #applied = new AppliedWaiters();
+  readonly #reads: Reads;
+
+  #mode: ReplicaMode = "following";
+  #appliedIndex: LogIndex;
+  /** The term this node leads in, while leading. */
+  #leadingTerm: Term | undefined;
+  /** Drained but not yet accepted by the core, since its uncommitted part is at the bound. */
+  #stalled: Captured | undefined;
+  #processing = false;
+  #processScheduled = false;
+  #applyScheduled = false;
+  #applyPaused = 0;
+  #lastTickMs: number;
+  #cancelTick: () => void = () => {};
+
+  constructor(options: ReplicaOptions) {
+    this.#raft = options.raft;
+    this.#log = options.log;
+    this.#sender = options.sender;
+    this.#machine = options.machine;
+    this.#clock = options.clock;
+    this.#tickMs = options.tickMs;
+    this.#events = options.events;
+    this.#appliedIndex = options.machine.checkpointIndex;
+    this.#reads = new Reads(() => this.#raft.read());
+    this.#lastTickMs = this.#clock.nowMs();
+    const seq = this.#machine.lastSeq();
+    this.#proposals.reset(seq);
+    this.#gate.open(seq);
+  }
+
+  get mode(): ReplicaMode {
+    return this.#mode;
+  }
+
+  /** Index of the last entry whose effect the local databases show. */
+  get appliedIndex(): LogIndex {
+    return this.#appliedIndex;
+  }
+
+  /** Index up to which everything is applied and durable on this node. */
+  get settledIndex(): LogIndex {
+    return Math.min(this.#appliedIndex, this.#log.durableIndex);
+  }
+
+  /** Whether a write may start: this node leads, and there is room in the uncommitted log. */
+  get writable(): boolean {
+    return this.#mode === "leading" && this.#stalled === undefined;
+  }
+
+  /** Whether the files show one state: a checkpoint cut off by a crash is made good. */
+  get readable(): boolean {
+    return this.#mode === "leading" || this.#mode === "following" &&
+        this.#appliedIndex >= this.#machine.consistentIndex;
+  }
+
+  /** Starts ticking. */
+  start(): void {
+    this.#lastTickMs = this.#clock.nowMs();
+    this.#scheduleTick();
+    this.schedule();
+  }
+
+  /** Stops for good; everyone who waits is told that the outcome is open. */
+  stop(error = new DatabaseError("SHUTTING_DOWN", "The node stops")): void {
+    if (this.#mode === "stopped") return;
+    if (this.#mode === "leading") this.#machine.follow();
+    this.#mode = "stopped";
+    this.#cancelTick();
+    const proposed = this.#proposals.lastSeq;
+    this.#gate.fail((seq) =>
+      seq > proposed ? error : new DatabaseError(error.code, error.message, { outcome: "unknown" })
+    );
+    this.#reads.fail();
+  }
+
+  /** A message arrived. */
+  receive(from: NodeId, message: Message): void {
+    if (this.#mode === "stopped") return;
+    try {
+      this.#raft.step(from, message);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.schedule();
+  }
+
+  /** Lets the core's wishes be carried out once the work at hand is done. */
+  schedule(): void {
+    if (this.#processScheduled || this.#processing || this.#mode === "stopped") return;
+    this.#processScheduled = true;
+    this.#clock.soon(() => {
+      this.#processScheduled = false;
+      this.process();
+    });
+  }
+
+  /** Local transactions were captured: proposes them. */
+  captured(): void {
+    if (this.#mode !== "leading") return;
+    try {
+      this.#propose();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.process();
+  }
+
+  /** Calls back once every local transaction up to `seq` is committed, or cannot be. */
+  whenCommitted(seq: number, callback: GateCallback): void {
+    if (this.#mode === "stopped") callback(new DatabaseError("SHUTTING_DOWN", "The node stops"));
+    else if (this.#mode === "leading" || seq <= this.#gate.committedSeq) {
+      this.#gate.wait(seq, callback);
+    } else callback(this.#lostError(seq));
+  }
+
+  /** Asks for the index that a linearizable read must wait for. */
+  linearize(options: ReadOptions, callback: ReadCallback): void {
+    if (this.#mode === "stopped") callback(undefined);
+    else {
+      this.#reads.read(this.#clock.nowMs(), options, callback);
+      this.schedule();
+    }
+  }
+
+  /** Calls back once `index` is applied here. */
+  whenApplied(index: LogIndex, callback: () => void): void {
+    if (this.#appliedIndex >= index && this.readable) callback();
+    else this.#applied.wait(Math.max(index, this.#machine.consistentIndex), callback);
+  }
+
+  /**
+   * Holds the applying of entries back, so that the databases stand still at `appliedIndex`.
+   *
+   * @returns A function that lets it go on.
+   */
+  pauseApply(): () => void {
+    this.#applyPaused++;
+    let paused = true;
+    return () => {
+      if (!paused) return;
+      paused = false;
+      this.#applyPaused--;
+      this.#apply();
+    };
+  }
+
+  /** Carries out what the core wants done, until it wants nothing more. */
+  process(): void {
+    if (this.#processing || this.#mode === "stopped") return;
+    this.#processing = true;
+    try {
+      while (this.#raft.hasEffects()) this.#carryOut(this.#raft.takeEffects());
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#processing = false;
+    }
+  }
+
+  #carryOut(effects: Effects): void {
+    if (effects.changed) this.#observeRole();
+    this.#write(effects);
+    for (const outbound of effects.send) this.#send(outbound);
+    if (effects.send.length > 0) this.#sender.flush();
+    if (effects.commitIndex !== undefined) this.#advance();
+    this.#reads.resolve(effects.reads, this.#clock.nowMs());
+    if (effects.changed) this.#events.onChange();
+  }
+
+  /** Hands one batch to the log; what may leave only when it is durable leaves then. */
+  #write(effects: Effects): void {
+    const { hardState, truncateFrom, append, mark, sendOnSync } = effects;
+    const idle = hardState === undefined && truncateFrom === undefined && append.length === 0;
+    if (idle && mark === undefined && sendOnSync.length === 0) return;
+    this.#log.append({ hardState, truncateFrom, entries: append }, () => {
+      if (this.#mode === "stopped") return;
+      for (const outbound of sendOnSync) this.#send(outbound);
+      if (sendOnSync.length > 0) this.#sender.flush();
+      if (mark !== undefined) this.#raft.onDurable(mark);
+      this.process();
+      this.#advance();
+    });
+  }
+
+  /** Puts the entries into a message and hands it to the transport. */
+  #send({ to, message }: Outbound): void {
+    if (message.type !== "append_range") {
+      this.#sender.send(to, message);
+      return;
+    }
+    const { first, last, type: _, ...head } = message;
+    const entries = last < first ? [] : this.#log.entries(first, last, Infinity);
+    // Truncated since the core asked: the message belongs to a log that is gone.
+    if (entries === undefined || entries.length !== Math.max(0, last - first + 1)) return;
+    this.#sender.send(to, { type: "append_request", ...head, entries });
+  }
+
+  /** Follows the core's role before anything of the same effects is committed or applied. */
+  #observeRole(): void {
+    const leads = this.#raft.role === "leader" && this.#raft.term === this.#leadingTerm;
+    if (this.#mode === "leading" && !leads) this.#retire();
+  }
+
+  /** The commit or durable index moved. */
+  #advance(): void {
+    if (this.#mode === "leading") {
+      const commitIndex = this.#raft.commitIndex;
+      const safeIndex = Math.min(commitIndex, this.#log.durableIndex);
+      const committedSeq = this.#proposals.commit(commitIndex);
+      this.#machine.release(this.#proposals.release(safeIndex));
+      this.#appliedIndex = commitIndex;
+      this.#gate.open(committedSeq);
+      this.#applied.advance(commitIndex);
+      if (this.#stalled !== undefined) this.#propose();
+    } else this.#apply();
+  }
+
+  /** Applies committed entries, in slices, so that heartbeats are never late. */
+  #apply(): void {
+    if (this.#mode !== "following" || this.#applyPaused > 0 || this.#applyScheduled) return;
+    const untilMs = this.#clock.nowMs() + APPLY_SLICE_MS;
+    const target = Math.min(this.#raft.commitIndex, this.#log.durableIndex);
+    while (this.#appliedIndex < target && this.#clock.nowMs() < untilMs) {
+      const entries = this.#log.entries(this.#appliedIndex + 1, target, APPEND_BYTES_MAX);
+      assert(entries !== undefined, `committed entry ${this.#appliedIndex + 1} is not in the log`);
+      for (const entry of entries) {
+        assert(entry.index === this.#appliedIndex + 1, `entry ${entry.index} is out of order`);
+        if (entry.type === "command") {
+          this.#machine.apply(entry.index, entry.payload, (index) => this.#payloadAt(index));
+        }
+        this.#appliedIndex = entry.index;
+        if (this.#clock.nowMs() >= untilMs) break;
+      }
+    }
+    this.#applied.advance(this.#appliedIndex);
+    if (this.#appliedIndex < target) this.#continueApply();
+    else this.#lead();
+  }
+
+  #continueApply(): void {
+    this.#applyScheduled = true;
+    this.#clock.after(0, () => {
+      this.#applyScheduled = false;
+      try {
+        this.#apply();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  #payloadAt(index: LogIndex): Uint8Array | undefined {
+    const entry = this.#log.entries(index, index, Infinity)?.[0];
+    assert(entry !== undefined, `entry ${index} is not in the log`);
+    return entry.type === "command" ? entry.payload : undefined;
+  }
+
+  /** Starts to lead once an entry of the own term is committed and everything is applied. */
+  #lead(): void {
+    const raft = this.#raft;
+    if (this.#mode !== "following" || raft.role !== "leader" || !raft.established) return;
+    if (this.#appliedIndex < raft.commitIndex || !this.readable) return;
+    this.#leadingTerm = raft.term;
+    const seq = this.#machine.lead();
+    this.#proposals.reset(seq);
+    this.#gate.open(seq);
+    this.#mode = "leading";
+    this.#events.onLeading();
+  }
+
+  /** Leadership is gone: what was not committed is taken back. */
+  #retire(): void {
+    this.#mode = "retiring";
+    this.#leadingTerm = undefined;
+    this.#stalled = undefined;
+    this.#machine.follow();
+    const committedSeq = this.#proposals.committedSeq;
+    this.#gate.fail((seq) => this.#lostError(seq));
+    this.#events.onRetiring(() => this.#rewind(committedSeq));
+  }
+
+  #rewind(seq: number): void {
+    if (this.#mode !== "retiring") return;
+    try {
+      if (!this.#machine.rewind(seq)) {
+        this.#clock.after(REWIND_RETRY_MS, () => this.#rewind(seq));
+        return;
+      }
+      this.#mode = "following";
+      this.#apply();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Proposes what local transactions captured, as far as the core has room. */
+  #propose(): void {
+    if (this.#mode !== "leading") return;
+    const wasWritable = this.#stalled === undefined;
+    for (;;) {
+      const part = this.#stalled ?? this.#machine.drain();
+      this.#stalled = undefined;
+      if (part === undefined) break;
+      const checksum = crc32c(part.payload);
+      const result = this.#raft.propose([{ payload: part.payload, checksum }]);
+      if (!result.accepted) {
+        // Not leading any more: the change of role is among the effects that come next.
+        this.#stalled = part;
+        break;
+      }
+      if (part.complete) this.#proposals.push(result.index, part.seq);
+    }
+    if (!wasWritable && this.writable) this.#events.onWritable();
+  }
+
+  /** What became of a transaction that leadership was lost over. */
+  #lostError(seq: number): DatabaseError {
+    if (seq > this.#proposals.lastSeq) {
+      return new DatabaseError("NOT_LEADER", "This node stopped leading before the write was sent");
+    }
+    return new DatabaseError(
+      "LEADERSHIP_LOST",
+      "Leadership was lost before the write was committed: it may or may not take effect",
+      { hint: "Read the data back before trying again" },
+    );
+  }
+
+  #scheduleTick(): void {
+    this.#cancelTick = this.#clock.after(this.#tickMs, () => {
+      if (this.#mode === "stopped") return;
+      const nowMs = this.#clock.nowMs();
+      const elapsed = Math.floor((nowMs - this.#lastTickMs) / this.#tickMs);
+      this.#lastTickMs = nowMs;
+      const ticks = Math.max(1, Math.min(elapsed, LATE_TICKS_MAX));
+      for (let tick = 0; tick < ticks; tick++) this.#raft.tick();
+      this.#reads.sweep(nowMs);
+      this.process();
+      this.#scheduleTick();
+    });
+  }
+
+  #fail(error: unknown): void {
+    const fatal = error instanceof Error ? error : new Error(messageOf(error));
+    this.stop(new DatabaseError("SHUTTING_DOWN", `The node stopped: ${fatal.message}`));
+    this.#events.onFatal(fatal);
+  }
+}

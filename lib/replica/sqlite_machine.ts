@@ -1,0 +1,191 @@
+/**
+ * The state machine over real SQLite files. The log is the durable truth; the WAL beside a database
+ * is a cache, thrown away at every start and never synced.
+ */
+import { assert } from "../base/assert.ts";
+import { ENTRY_PAYLOAD_BYTES_MAX } from "../base/limits.ts";
+import type { ReplicaHandle } from "../database/replica_handle.ts";
+import type { Disk } from "../io/disk.ts";
+import type { LogIndex } from "../raft/types.ts";
+import { type Command, decodeCommand, encodeFrames, FRAMES_HEADER_BYTES } from "../wire/command.ts";
+import { type CheckpointRecord, readCheckpoint, writeCheckpoint } from "./checkpoint_record.ts";
+import type { Captured, EarlierPayload, StateMachine } from "./state_machine.ts";
+
+/** The one database of a node, for now; commands carry its id already. */
+export const DATABASE_ID = 1;
+
+/** What the machine needs. */
+export interface SqliteMachineOptions {
+  readonly disk: Disk;
+  readonly folder: string;
+  /** Opens the replication handle of a database file that exists. */
+  readonly openHandle: (path: string) => ReplicaHandle;
+}
+
+/** Where the database file of a data folder is. */
+export function databasePath(folder: string): string {
+  return `${folder}/main.db`;
+}
+
+/** See {@linkcode StateMachine}. */
+export class SqliteMachine implements StateMachine {
+  readonly #disk: Disk;
+  readonly #folder: string;
+  readonly #openHandle: (path: string) => ReplicaHandle;
+  /** Chunks are drained behind room for the command's header. */
+  readonly #scratch = new Uint8Array(ENTRY_PAYLOAD_BYTES_MAX);
+  #record: CheckpointRecord;
+  #handle: ReplicaHandle | undefined;
+  /** Whether the next drained chunk starts a batch. */
+  #first = true;
+  #releasedSeq = 0;
+
+  /** Drops the WAL of an earlier run and opens the database, if there is one yet. */
+  constructor(options: SqliteMachineOptions) {
+    this.#disk = options.disk;
+    this.#folder = options.folder;
+    this.#openHandle = options.openHandle;
+    this.#record = readCheckpoint(this.#disk, this.#folder);
+    const path = databasePath(this.#folder);
+    for (const stale of [`${path}-wal`, `${path}-shm`]) {
+      if (this.#disk.exists(stale)) this.#disk.remove(stale);
+    }
+    if (this.#record.completeIndex > 0) this.#handle = this.#openHandle(path);
+  }
+
+  get checkpointIndex(): LogIndex {
+    return this.#record.completeIndex;
+  }
+
+  get consistentIndex(): LogIndex {
+    return this.#record.fuzzyIndex;
+  }
+
+  /** Whether the database exists: the command that creates it is applied. */
+  get exists(): boolean {
+    return this.#handle !== undefined;
+  }
+
+  /** Frames in the WAL, which a checkpoint would copy. */
+  walFrames(): number {
+    return this.#handle === undefined ? 0 : this.#handle.status().walFrames;
+  }
+
+  lastSeq(): number {
+    return this.#handle?.seq() ?? 0;
+  }
+
+  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): void {
+    const command = decodeCommand(payload);
+    assert(command.databaseId === DATABASE_ID, `unknown database ${command.databaseId}`);
+    if (command.type === "create") this.#create(index, command.image);
+    else if (command.last) this.#applyBatch(index, command, earlier);
+  }
+
+  lead(): number {
+    this.#first = true;
+    this.#releasedSeq = this.#opened().leader();
+    return this.#releasedSeq;
+  }
+
+  follow(): void {
+    this.#opened().follower();
+  }
+
+  drain(): Captured | undefined {
+    const drained = this.#opened().drain(this.#scratch.subarray(FRAMES_HEADER_BYTES));
+    if (drained === undefined) return undefined;
+    const payload = encodeFrames(this.#scratch, drained.bytes, {
+      databaseId: DATABASE_ID,
+      first: this.#first,
+      last: drained.complete,
+    });
+    this.#first = drained.complete;
+    return { payload, complete: drained.complete, seq: drained.seq };
+  }
+
+  release(seq: number): void {
+    if (seq === this.#releasedSeq) return;
+    this.#opened().release(seq);
+    this.#releasedSeq = seq;
+  }
+
+  rewind(seq: number): boolean {
+    return this.#opened().rewind(seq);
+  }
+
+  /** Interrupts every statement that sessions run. */
+  interrupt(): void {
+    this.#handle?.interruptSessions();
+  }
+
+  /** Says, durably, that a copy of everything up to `index` into the file begins. */
+  beginCheckpoint(index: LogIndex): void {
+    this.#writeRecord({ completeIndex: this.#record.completeIndex, fuzzyIndex: index });
+  }
+
+  /** Says, durably, that the file holds everything up to `index`. */
+  completeCheckpoint(index: LogIndex): void {
+    this.#writeRecord({ completeIndex: index, fuzzyIndex: index });
+  }
+
+  close(): void {
+    this.#handle?.close();
+    this.#handle = undefined;
+  }
+
+  #opened(): ReplicaHandle {
+    assert(this.#handle !== undefined, "the database does not exist yet");
+    return this.#handle;
+  }
+
+  #writeRecord(record: CheckpointRecord): void {
+    writeCheckpoint(this.#disk, this.#folder, record);
+    this.#record = record;
+  }
+
+  /**
+   * Makes the database file. Should the file be there already, a crash came before the record was
+   * durable: nothing of it counts, since replay starts here.
+   */
+  #create(index: LogIndex, image: Uint8Array): void {
+    assert(this.#handle === undefined, `database created twice, again at ${index}`);
+    const path = databasePath(this.#folder);
+    const file = this.#disk.open(path, { create: true });
+    try {
+      file.write(0, image);
+      file.truncate(image.length);
+      file.sync();
+    } finally {
+      file.close();
+    }
+    this.#disk.syncFolder(this.#folder);
+    this.#writeRecord({ completeIndex: index, fuzzyIndex: index });
+    this.#handle = this.#openHandle(path);
+  }
+
+  /**
+   * Applies a batch whose last part is at `index`. Earlier parts are read back from the log: they
+   * are nothing until the last one is committed, as their leader may have died in between.
+   */
+  #applyBatch(index: LogIndex, last: Command & { type: "frames" }, earlier: EarlierPayload): void {
+    const handle = this.#opened();
+    const parts: LogIndex[] = [];
+    let first = last.first;
+    for (let at = index - 1; !first; at--) {
+      assert(at > 0, `the batch that ends at ${index} has no first part`);
+      const payload = earlier(at);
+      if (payload === undefined) continue;
+      const command = decodeCommand(payload);
+      assert(command.type === "frames" && !command.last, `entry ${at} is no part of a batch`);
+      parts.push(at);
+      first = command.first;
+    }
+    for (const at of parts.reverse()) {
+      const payload = earlier(at);
+      assert(payload !== undefined, `entry ${at} is gone`);
+      handle.apply((decodeCommand(payload) as Command & { type: "frames" }).chunk);
+    }
+    handle.apply(last.chunk);
+  }
+}

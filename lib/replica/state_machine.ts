@@ -1,0 +1,52 @@
+/**
+ * What the replica drives: the databases of this node, seen as a machine that applies commands and,
+ * on the leader, yields the commands that local transactions make.
+ */
+import type { LogIndex } from "../raft/types.ts";
+
+/** A part of what local transactions captured, ready to be proposed. */
+export interface Captured {
+  readonly payload: Uint8Array;
+  /** Whether this part ends its batch. */
+  readonly complete: boolean;
+  /** Number of the last transaction in the batch. */
+  readonly seq: number;
+}
+
+/** Reads the payload of an entry from the log. */
+export type EarlierPayload = (index: LogIndex) => Uint8Array | undefined;
+
+/**
+ * The states it can be in: *following* (applies, refuses local writes) and *leading* (captures
+ * local writes, applies nothing). Transactions are numbered in commit order, for the lifetime of
+ * the process; a number is never reused, also when its transaction is rewound.
+ */
+export interface StateMachine {
+  /** Everything up to here is in the database file; entries from the next one on are applied. */
+  readonly checkpointIndex: LogIndex;
+  /** Until this index is applied, the files may hold a mixture of states: nothing may be read. */
+  readonly consistentIndex: LogIndex;
+  /**
+   * Applies the payload of a committed and durable entry. Entries come in order, each once.
+   *
+   * @param earlier Reads the payload of an earlier entry, for a batch in parts; undefined when
+   * that entry is not a command.
+   */
+  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): void;
+  /** From now on local writes are allowed and captured. Returns the number of the last one. */
+  lead(): number;
+  /** At once refuses local writes and forgets what was captured but not drained. */
+  follow(): void;
+  /** The next part of what was captured; undefined when there is none. Leading only. */
+  drain(): Captured | undefined;
+  /** Everything up to this transaction is committed and durable, and may be checkpointed. */
+  release(seq: number): void;
+  /**
+   * Forgets every transaction after this one.
+   *
+   * @returns False when a reader or writer is in the way; to be tried again.
+   */
+  rewind(seq: number): boolean;
+  /** Number of the last captured transaction. */
+  lastSeq(): number;
+}

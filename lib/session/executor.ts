@@ -1,0 +1,261 @@
+/**
+ * Runs jobs on connections of its own: the SQL side of sessions. It knows messages, not threads, so
+ * that it works in a worker and in the thread of its caller alike.
+ */
+import type { Library } from "../../ffi/library.ts";
+import { assert } from "../base/assert.ts";
+import { DatabaseError, messageOf } from "../base/errors.ts";
+import { IDLE_CONNECTIONS_MAX } from "../base/limits.ts";
+import { Connection } from "../database/connection.ts";
+import { digestOf } from "../database/digest.ts";
+import { fromPlain, toPlain } from "./plain_error.ts";
+import { NotHereError, type Run, runRequests, type StreamContext } from "./request_runner.ts";
+import type { FromWorker, Job, JobResult, ToWorker } from "./worker_messages.ts";
+
+/** A job that waits for the write turn. */
+interface Waiting {
+  readonly job: Job;
+  readonly context: StreamContext;
+  readonly run: Run<string[]>;
+  readonly seqBefore: number;
+}
+
+/** Results are sent at the latest after this time, so that a slow job does not hold up others. */
+const FLUSH_MS = 2;
+
+/** What an executor needs of its surroundings. */
+export interface ExecutorOptions {
+  readonly library: Library;
+  readonly databasePath: string;
+  readonly nowMs: () => number;
+  readonly post: (message: FromWorker) => void;
+  readonly sha256: () => { update(bytes: Uint8Array): void; digestHex(): string };
+}
+
+/** See the file comment. */
+export class Executor {
+  readonly #options: ExecutorOptions;
+  readonly #streams = new Map<number, StreamContext>();
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #idle: Connection[] = [];
+  #maintenance: Connection | undefined;
+  /** Set while everything is let go of: nobody gets the write turn any more. */
+  #resetError: DatabaseError | undefined;
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+  }
+
+  /** Takes one message of the main thread. */
+  handle(message: Exclude<ToWorker, { type: "setup" }>): void {
+    switch (message.type) {
+      case "run":
+        this.#runJobs(message.jobs, message.grant);
+        break;
+      case "turn":
+        this.#takeTurn(message.jobId, message.error && fromPlain(message.error));
+        break;
+      case "close_stream":
+        this.#closeStream(message.streamId);
+        this.#options.post({ type: "stream_closed", streamId: message.streamId });
+        break;
+      case "reset":
+        this.#reset();
+        this.#options.post({ type: "reset_done" });
+        break;
+      case "checkpoint":
+        this.#checkpoint(message.id);
+        break;
+      case "digest":
+        this.#digest(message.id);
+        break;
+      case "stop":
+        this.#reset();
+        this.#options.post({ type: "stopped" });
+        break;
+    }
+  }
+
+  #runJobs(jobs: readonly Job[], grant: number | undefined): void {
+    const { nowMs, post } = this.#options;
+    let results: JobResult[] = [];
+    let flushedMs = nowMs();
+    for (const job of jobs) {
+      const result = this.#start(job, grant !== undefined);
+      if (result !== undefined) results.push(result);
+      if (results.length > 0 && nowMs() - flushedMs > FLUSH_MS) {
+        post({ type: "done", results });
+        results = [];
+        flushedMs = nowMs();
+      }
+    }
+    if (grant !== undefined) post({ type: "granted_done", results, grant });
+    else if (results.length > 0) post({ type: "done", results });
+  }
+
+  /** Runs a job to its end, or to the point where it needs the write turn. */
+  #start(job: Job, holdsTurn: boolean): JobResult | undefined {
+    let context: StreamContext;
+    try {
+      context = this.#contextFor(job);
+    } catch (error) {
+      return refusal(job, error);
+    }
+    context.holdsTurn ||= holdsTurn;
+    const seqBefore = context.connection.seq();
+    const run = runRequests(context, job.requests);
+    const result = this.#resume({ job, context, run, seqBefore }, undefined);
+    assert(!holdsTurn || result !== undefined, "a job that holds the turn waits for it");
+    return result;
+  }
+
+  #takeTurn(jobId: number, error: DatabaseError | undefined): void {
+    const waiting = this.#waiting.get(jobId);
+    if (waiting === undefined) return;
+    this.#waiting.delete(jobId);
+    const result = this.#resume(waiting, error);
+    if (result !== undefined) this.#options.post({ type: "done", results: [result] });
+  }
+
+  #resume(waiting: Waiting, refused: DatabaseError | undefined): JobResult | undefined {
+    const { job, run } = waiting;
+    let step: IteratorResult<"turn", string[]>;
+    try {
+      step = refused === undefined ? run.next() : run.throw(refused);
+      while (!step.done && this.#resetError !== undefined) step = run.throw(this.#resetError);
+    } catch (error) {
+      return this.#finish(waiting, [], error);
+    }
+    if (step.done) return this.#finish(waiting, step.value, undefined);
+    this.#waiting.set(job.id, waiting);
+    this.#options.post({ type: "need_turn", jobId: job.id });
+    return undefined;
+  }
+
+  #finish(waiting: Waiting, results: string[], error: unknown): JobResult {
+    const { job, context, seqBefore } = waiting;
+    const { connection } = context;
+    const closed = job.requests.at(-1)?.type === "close" ||
+      job.requests.some((request) => request.type === "close");
+    const open = job.streamId !== undefined && !closed && error === undefined;
+    if (!open) this.#endContext(job, context);
+    const inTransaction = open && !connection.isAutocommit;
+    const seq = this.#seq(connection);
+    const captured = context.holdsTurn && seq > seqBefore;
+    if (!inTransaction) context.holdsTurn = false;
+    if (!open) this.#giveBack(connection);
+    if (error !== undefined) return { ...refusal(job, error), seq, captured };
+    return { id: job.id, results, refused: undefined, seq, captured, open, inTransaction };
+  }
+
+  #seq(connection: Connection): number {
+    return connection.isClosed ? 0 : connection.seq();
+  }
+
+  #contextFor(job: Job): StreamContext {
+    const known = job.streamId === undefined ? undefined : this.#streams.get(job.streamId);
+    if (known !== undefined) return known;
+    const context: StreamContext = {
+      library: this.#options.library,
+      connection: this.#idle.pop() ?? this.#open(),
+      storedSql: new Map(),
+      writable: job.writable,
+      holdsTurn: false,
+      readOnly: false,
+    };
+    if (job.streamId !== undefined) this.#streams.set(job.streamId, context);
+    return context;
+  }
+
+  #open(): Connection {
+    const { library, databasePath } = this.#options;
+    return Connection.open(library, databasePath, { role: "session" });
+  }
+
+  #endContext(job: Job, context: StreamContext): void {
+    if (job.streamId !== undefined) this.#streams.delete(job.streamId);
+    rollback(context.connection);
+  }
+
+  /** Keeps a connection for others, unless it carries settings or temporary tables. */
+  #giveBack(connection: Connection): void {
+    if (connection.isClosed) return;
+    if (connection.isTainted() || this.#idle.length >= IDLE_CONNECTIONS_MAX) connection.close();
+    else this.#idle.push(connection);
+  }
+
+  #closeStream(streamId: number): void {
+    const context = this.#streams.get(streamId);
+    if (context === undefined) return;
+    this.#streams.delete(streamId);
+    rollback(context.connection);
+    this.#giveBack(context.connection);
+  }
+
+  /**
+   * Lets go of everything: a connection may have read what is about to be taken back, schema
+   * included, so that none is kept.
+   */
+  #reset(): void {
+    const error = new DatabaseError("NOT_LEADER", "This node stopped leading the cluster");
+    this.#resetError = error;
+    for (const jobId of [...this.#waiting.keys()]) this.#takeTurn(jobId, error);
+    this.#resetError = undefined;
+    for (const { connection } of this.#streams.values()) connection.close();
+    this.#streams.clear();
+    for (const connection of this.#idle.splice(0)) connection.close();
+    this.#maintenance?.close();
+    this.#maintenance = undefined;
+  }
+
+  #maintenanceConnection(): Connection {
+    this.#maintenance ??= this.#open();
+    return this.#maintenance;
+  }
+
+  #checkpoint(id: number): void {
+    const { post } = this.#options;
+    try {
+      const { complete } = this.#maintenanceConnection().checkpoint();
+      post({ type: "checkpoint_done", id, complete, error: undefined });
+    } catch (error) {
+      post({ type: "checkpoint_done", id, complete: undefined, error: plainOf(error) });
+    }
+  }
+
+  #digest(id: number): void {
+    const { post, sha256 } = this.#options;
+    const connection = this.#open();
+    try {
+      const digest = digestOf(connection, sha256(), () => post({ type: "digest_begun", id }));
+      post({ type: "digest_done", id, ...digest, error: undefined });
+    } catch (error) {
+      post({ type: "digest_done", id, sha256: "", pages: 0, error: plainOf(error) });
+    } finally {
+      connection.close();
+    }
+  }
+}
+
+function rollback(connection: Connection): void {
+  if (connection.isClosed || connection.isAutocommit) return;
+  connection.exec("ROLLBACK");
+}
+
+function refusal(job: Job, error: unknown): JobResult {
+  return {
+    id: job.id,
+    results: [],
+    refused: plainOf(error instanceof NotHereError ? error.reason : error),
+    seq: 0,
+    captured: false,
+    open: false,
+    inTransaction: false,
+  };
+}
+
+function plainOf(error: unknown) {
+  return toPlain(
+    error instanceof DatabaseError ? error : new DatabaseError("SQLITE", messageOf(error)),
+  );
+}

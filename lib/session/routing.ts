@@ -1,0 +1,72 @@
+/** Where a pipeline may run, judged from its text alone; the worker has the last word. */
+import { looksReadOnly } from "../database/leading_keyword.ts";
+import type { SqlSource, StreamRequest } from "../wire/hrana/types.ts";
+
+const READ_ONLY_TRANSACTION = /^\s*begin\s+(transaction\s+)?readonly\s*;?\s*$/i;
+const BEGIN = /^\s*begin\b/i;
+
+/** Whether the pipeline closes the stream it opens. */
+export function isOneShot(requests: readonly StreamRequest[]): boolean {
+  return requests.at(-1)?.type === "close";
+}
+
+/** Whether the text starts a transaction that promises not to write. */
+export function beginsReadOnly(sql: string): boolean {
+  return READ_ONLY_TRANSACTION.test(sql);
+}
+
+/**
+ * Whether every statement looks like a read, so that a follower may try it. A stream that stays
+ * open may write later, so a follower takes it only when it starts with a read-only transaction.
+ */
+export function mayRunOnFollower(requests: readonly StreamRequest[]): boolean {
+  const stored = storedTexts(requests);
+  let first = true;
+  let readOnly = false;
+  for (const sql of sources(requests)) {
+    const text = typeof sql === "string" ? sql : stored.get(sql);
+    if (text === undefined) return false;
+    if (first) readOnly = beginsReadOnly(text);
+    first = false;
+    if (beginsReadOnly(text)) continue;
+    if (BEGIN.test(text) && !readOnly && !isOneShot(requests)) return false;
+    if (!readOnly && !looksReadOnly(text)) return false;
+  }
+  return isOneShot(requests) || readOnly;
+}
+
+/** Whether some statement looks like a write, so that the pipeline should wait for the turn. */
+export function looksLikeWrite(requests: readonly StreamRequest[]): boolean {
+  const stored = storedTexts(requests);
+  for (const sql of sources(requests)) {
+    const text = typeof sql === "string" ? sql : stored.get(sql);
+    if (text !== undefined && !beginsReadOnly(text) && !looksReadOnly(text)) return true;
+  }
+  return false;
+}
+
+function storedTexts(requests: readonly StreamRequest[]): Map<number, string> {
+  const texts = new Map<number, string>();
+  for (const request of requests) {
+    if (request.type === "store_sql") texts.set(request.sqlId, request.sql);
+  }
+  return texts;
+}
+
+function* sources(requests: readonly StreamRequest[]): Generator<SqlSource> {
+  for (const request of requests) {
+    switch (request.type) {
+      case "execute":
+        yield request.stmt.sql;
+        break;
+      case "batch":
+        for (const step of request.batch.steps) yield step.stmt.sql;
+        break;
+      case "sequence":
+        yield request.sql;
+        break;
+      default:
+        break;
+    }
+  }
+}

@@ -1,0 +1,505 @@
+/**
+ * Sessions on the main thread: who runs where, who may write, and when an answer may leave.
+ *
+ * ```text
+ *              leading                                   following
+ *   read   worker ∥ confirmation round              confirmation round, applied, then worker
+ *   write  write turn, worker, gate                 refused: the server asks the leader
+ * ```
+ * An answer leaves when every transaction it may show is committed (the gate), and when it is known
+ * that this node still led at some moment after the request arrived: by a confirmation round, or by
+ * the commit of a transaction of the request itself.
+ */
+import { assert } from "../base/assert.ts";
+import { DatabaseError } from "../base/errors.ts";
+import {
+  LEADER_WAIT_MS,
+  SESSION_IDLE_MS,
+  TRANSACTION_IDLE_CONTENDED_MS,
+  WRITE_WAIT_MS,
+} from "../base/limits.ts";
+import type { Clock } from "../io/clock.ts";
+import type { Replica } from "../replica/replica.ts";
+import { fromPlain, toPlain } from "./plain_error.ts";
+import { isOneShot, looksLikeWrite, mayRunOnFollower } from "./routing.ts";
+import { type Stream, type StreamEnd, streamEndError, Streams } from "./streams.ts";
+import type { PipelineRequest, PipelineResponse, Sessions } from "./types.ts";
+import type { FromWorker, Job, JobResult } from "./worker_messages.ts";
+import { type WorkerPool, WRITER } from "./worker_pool.ts";
+import { WriteQueue, type Writer } from "./write_queue.ts";
+
+/** A pipeline on its way. */
+interface Pending {
+  readonly job: Job;
+  readonly stream: Stream | undefined;
+  /** Whether it goes on with a stream that was open before. */
+  readonly resumed: boolean;
+  /** Whether it runs on the leader's databases, ahead of the quorum. */
+  readonly leading: boolean;
+  worker: number;
+  /** Its place in the write queue, while it waits there in the middle of its work. */
+  turn: Turn | undefined;
+  /** Whether leadership was confirmed after the request arrived; undefined while it is asked. */
+  confirmed: boolean | undefined;
+  result: JobResult | undefined;
+  readonly resolve: (response: PipelineResponse) => void;
+  readonly reject: (error: DatabaseError) => void;
+}
+
+/** One who waits for the write turn. */
+interface Turn extends Writer {
+  readonly work:
+    | { readonly type: "one_shot"; readonly pending: Pending }
+    /** A statement in the middle of a job, which waits in its worker. */
+    | { readonly type: "statement"; readonly pending: Pending }
+    /** Work of the node itself. */
+    | { readonly type: "internal"; readonly run: (release: () => void) => void };
+}
+
+/** Who holds the write turn. */
+type Holder =
+  | { readonly type: "grant"; readonly id: number }
+  | { readonly type: "job"; readonly id: number }
+  | { readonly type: "stream"; readonly id: number }
+  | { readonly type: "internal" };
+
+/** What sessions need from the node. */
+export interface SessionManagerOptions {
+  readonly replica: () => Replica;
+  readonly pool: () => WorkerPool;
+  readonly clock: Clock;
+  readonly randomToken: () => string;
+  /** URL of the leader's HTTP port, where it is known. */
+  readonly leaderUrl: () => string | undefined;
+  /** Interrupts every statement that sessions run. */
+  readonly interrupt: () => void;
+}
+
+/** Pause between two interruptions while workers let go of their statements. */
+const INTERRUPT_AGAIN_MS = 10;
+/** How often idle streams and overdue waits are looked for. */
+const SWEEP_MS = 250;
+
+/** See {@linkcode Sessions}. */
+export class SessionManager implements Sessions {
+  readonly #options: SessionManagerOptions;
+  readonly #clock: Clock;
+  readonly #streams: Streams;
+  readonly #queue: WriteQueue<Turn>;
+  readonly #pending = new Map<number, Pending>();
+  #holder: Holder | undefined;
+  #lastJobId = 0;
+  #lastGrant = 0;
+  #resets = 0;
+  #quiet: (() => void) | undefined;
+  #stopped = false;
+  #cancelSweep: () => void = () => {};
+
+  constructor(options: SessionManagerOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#streams = new Streams(options.randomToken);
+    this.#queue = new WriteQueue<Turn>(
+      () => this.#replica.writable,
+      (turns) => this.#granted(turns),
+    );
+    this.#scheduleSweep();
+  }
+
+  /** Streams that are open. */
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
+  pipeline(request: PipelineRequest): Promise<PipelineResponse> {
+    return new Promise((resolve, reject) => {
+      if (this.#stopped) throw new DatabaseError("SHUTTING_DOWN", "The node stops");
+      if (request.baton === undefined) this.#openPipeline(request, resolve, reject);
+      else this.#resumePipeline(request.baton, request, resolve, reject);
+    });
+  }
+
+  /** Runs work of the node itself under the write turn, when the node leads. */
+  whileNobodyWrites(run: (release: () => void) => void, refuse: (error: DatabaseError) => void) {
+    const work = { type: "internal", run } as const;
+    this.#queue.join({ work, shared: false, deadlineMs: this.#deadline(WRITE_WAIT_MS), refuse });
+  }
+
+  /** There may be room for writes now. */
+  writable(): void {
+    this.#queue.next();
+  }
+
+  /** Leadership is lost: ends everything that ran ahead of the quorum, then calls back. */
+  retire(quiet: () => void): void {
+    this.#reset("TRANSACTION_LOST", quiet);
+  }
+
+  /** Refuses whatever comes, and lets go of every statement. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelSweep();
+    return new Promise((resolve) => this.#reset("SHUTTING_DOWN", resolve));
+  }
+
+  /** Takes a worker's message that concerns sessions. */
+  receive(worker: number, message: FromWorker): void {
+    switch (message.type) {
+      case "done":
+        this.#done(worker, message.results);
+        break;
+      case "granted_done":
+        this.#done(worker, message.results);
+        this.#release({ type: "grant", id: message.grant });
+        break;
+      case "need_turn":
+        this.#needTurn(message.jobId);
+        break;
+      case "stream_closed":
+        this.#release({ type: "stream", id: message.streamId });
+        break;
+      case "reset_done":
+        this.#resetDone();
+        break;
+      default:
+        break;
+    }
+  }
+
+  get #replica(): Replica {
+    return this.#options.replica();
+  }
+
+  get #pool(): WorkerPool {
+    return this.#options.pool();
+  }
+
+  #openPipeline(
+    request: PipelineRequest,
+    resolve: Pending["resolve"],
+    reject: Pending["reject"],
+  ): void {
+    const leading = this.#replica.mode === "leading";
+    if (!leading && !(this.#replica.mode === "following" && mayRunOnFollower(request.requests))) {
+      throw this.#notLeader();
+    }
+    const oneShot = isOneShot(request.requests);
+    const write = leading && looksLikeWrite(request.requests);
+    const worker = oneShot && write ? WRITER : this.#pool.pick();
+    const stream = oneShot
+      ? undefined
+      : this.#streams.open(worker, leading, this.#clock.nowMs());
+    if (stream !== undefined) this.#pool.streams(worker, 1);
+    const pending = this.#newPending(request, { stream, resumed: false, leading, worker }, resolve, reject);
+    if (!leading) this.#runOnFollower(pending);
+    else if (oneShot && write) this.#queueOneShot(pending);
+    else this.#runOnLeader(pending);
+  }
+
+  #resumePipeline(
+    baton: string,
+    request: PipelineRequest,
+    resolve: Pending["resolve"],
+    reject: Pending["reject"],
+  ): void {
+    const stream = this.#streams.resume(baton);
+    const leading = this.#replica.mode === "leading";
+    const place = {
+      stream,
+      resumed: true,
+      leading: leading && stream.writable,
+      worker: stream.worker,
+    };
+    const pending = this.#newPending(request, place, resolve, reject);
+    if (pending.leading) this.#runOnLeader(pending);
+    else if (stream.inTransaction) {
+      // The snapshot was taken at a confirmed index when the transaction began.
+      pending.confirmed = true;
+      this.#dispatch([pending], undefined);
+    } else this.#runOnFollower(pending);
+  }
+
+  #newPending(
+    request: PipelineRequest,
+    place: Pick<Pending, "stream" | "resumed" | "leading" | "worker">,
+    resolve: Pending["resolve"],
+    reject: Pending["reject"],
+  ): Pending {
+    const id = ++this.#lastJobId;
+    const { stream, leading } = place;
+    const job: Job = {
+      id,
+      streamId: stream?.id,
+      requests: request.requests,
+      writable: leading,
+    };
+    const pending: Pending = {
+      ...place,
+      job,
+      turn: undefined,
+      confirmed: undefined,
+      result: undefined,
+      resolve,
+      reject,
+    };
+    this.#pending.set(id, pending);
+    if (stream !== undefined) stream.jobId = id;
+    return pending;
+  }
+
+  /** The confirmation round and the worker run side by side. */
+  #runOnLeader(pending: Pending): void {
+    this.#confirm(pending);
+    this.#dispatch([pending], undefined);
+  }
+
+  #confirm(pending: Pending): void {
+    const options = { deadlineMs: this.#deadline(LEADER_WAIT_MS), retry: false };
+    this.#replica.linearize(options, (index) => {
+      pending.confirmed = index !== undefined;
+      this.#answer(pending);
+    });
+  }
+
+  /** What is applied here is at least what was committed when the request arrived. */
+  #runOnFollower(pending: Pending): void {
+    const options = { deadlineMs: this.#deadline(LEADER_WAIT_MS), retry: true };
+    this.#replica.linearize(options, (index) => {
+      if (index === undefined) {
+        this.#refuse(pending, this.#notLeader());
+        return;
+      }
+      this.#replica.whenApplied(index, () => {
+        if (!this.#pending.has(pending.job.id)) return;
+        pending.confirmed = true;
+        this.#dispatch([pending], undefined);
+      });
+    });
+  }
+
+  #queueOneShot(pending: Pending): void {
+    this.#queue.join({
+      work: { type: "one_shot", pending },
+      shared: true,
+      deadlineMs: this.#deadline(WRITE_WAIT_MS),
+      refuse: (error) => this.#refuse(pending, error),
+    });
+  }
+
+  #dispatch(pendings: readonly Pending[], grant: number | undefined): void {
+    const jobs = pendings.map((pending) => pending.job);
+    this.#pool.post(pendings[0]!.worker, { type: "run", jobs, grant });
+  }
+
+  #needTurn(jobId: number): void {
+    const pending = this.#pending.get(jobId);
+    if (pending === undefined) return;
+    pending.turn = {
+      work: { type: "statement", pending },
+      shared: false,
+      deadlineMs: this.#deadline(WRITE_WAIT_MS),
+      refuse: (error) =>
+        this.#pool.post(pending.worker, { type: "turn", jobId, error: toPlain(error) }),
+    };
+    this.#queue.join(pending.turn);
+  }
+
+  #granted(turns: readonly Turn[]): void {
+    const first = turns[0]!.work;
+    switch (first.type) {
+      case "one_shot": {
+        const grant = ++this.#lastGrant;
+        this.#holder = { type: "grant", id: grant };
+        const pendings = turns.map(({ work }) => {
+          assert(work.type === "one_shot", "only one-shot requests share a turn");
+          return work.pending;
+        });
+        this.#dispatch(pendings, grant);
+        break;
+      }
+      case "statement": {
+        const { id } = first.pending.job;
+        this.#holder = { type: "job", id };
+        this.#pool.post(first.pending.worker, { type: "turn", jobId: id, error: undefined });
+        break;
+      }
+      case "internal": {
+        const holder = { type: "internal" } as const;
+        this.#holder = holder;
+        first.run(() => this.#release(holder));
+        break;
+      }
+    }
+  }
+
+  /** Gives the turn back, if this is who holds it. */
+  #release(holder: Holder): void {
+    const current = this.#holder;
+    if (current === undefined || current.type !== holder.type) return;
+    if (current.type === "internal" && current !== holder) return;
+    if ("id" in current && "id" in holder && current.id !== holder.id) return;
+    this.#holder = undefined;
+    this.#queue.release();
+  }
+
+  #done(worker: number, results: readonly JobResult[]): void {
+    if (results.some((result) => result.captured)) this.#replica.captured();
+    for (const result of results) {
+      this.#pool.finished(worker, result.id);
+      const pending = this.#pending.get(result.id);
+      if (pending !== undefined) this.#finished(pending, result);
+    }
+  }
+
+  #finished(pending: Pending, result: JobResult): void {
+    const { stream } = pending;
+    if (pending.turn !== undefined) this.#queue.leave(pending.turn);
+    this.#passTurn(pending, result);
+    if (stream !== undefined) {
+      stream.jobId = undefined;
+      stream.inTransaction = result.inTransaction;
+      stream.lastUsedMs = this.#clock.nowMs();
+      if (!result.open && this.#streams.get(stream.id) === stream) this.#forget(stream);
+    }
+    if (result.refused !== undefined) {
+      this.#refuse(pending, this.#withLeader(fromPlain(result.refused)));
+      return;
+    }
+    pending.result = result;
+    this.#replica.whenCommitted(result.seq, (error) => {
+      if (error !== undefined) this.#refuse(pending, this.#withLeader(error));
+      else if (pending.leading && result.captured) this.#settle(pending);
+      else if (pending.leading && pending.confirmed === undefined && pending.worker === WRITER) {
+        this.#confirm(pending);
+      } else this.#answer(pending);
+    });
+  }
+
+  /** A job that got the turn in its middle keeps it while its transaction is open. */
+  #passTurn(pending: Pending, result: JobResult): void {
+    const holder = this.#holder;
+    if (holder === undefined) return;
+    const { id, streamId } = pending.job;
+    const ours = holder.type === "job" && holder.id === id ||
+      holder.type === "stream" && holder.id === streamId;
+    if (!ours) return;
+    if (streamId !== undefined && result.open && result.inTransaction) {
+      this.#holder = { type: "stream", id: streamId };
+    } else this.#release(holder);
+  }
+
+  /** Answers once the result is there, committed, and confirmed. */
+  #answer(pending: Pending): void {
+    const { result } = pending;
+    if (pending.confirmed === false) this.#refuse(pending, this.#notLeader());
+    else if (result !== undefined && pending.confirmed) {
+      this.#replica.whenCommitted(result.seq, (error) => {
+        if (error === undefined) this.#settle(pending);
+        else this.#refuse(pending, this.#withLeader(error));
+      });
+    }
+  }
+
+  #settle(pending: Pending): void {
+    if (!this.#pending.delete(pending.job.id)) return;
+    const { stream, result } = pending;
+    assert(result !== undefined, "a pipeline is answered before it ran");
+    const open = stream !== undefined && this.#streams.get(stream.id) === stream;
+    const baton = open ? this.#streams.baton(stream) : undefined;
+    pending.resolve({ baton, results: result.results });
+  }
+
+  #refuse(pending: Pending, error: DatabaseError): void {
+    if (!this.#pending.delete(pending.job.id)) return;
+    const { stream } = pending;
+    if (stream !== undefined && this.#streams.get(stream.id) === stream) {
+      this.#endStream(stream, "TRANSACTION_LOST");
+    }
+    // The stream lives nowhere else: it is no use to ask another node to go on with it.
+    const lost = pending.resumed && error.code === "NOT_LEADER";
+    pending.reject(lost ? streamEndError("TRANSACTION_LOST") : error);
+  }
+
+  #forget(stream: Stream, end?: StreamEnd): void {
+    this.#streams.close(stream, end);
+    this.#pool.streams(stream.worker, -1);
+  }
+
+  /** Closes a stream from this side; its turn is free once the worker rolled back. */
+  #endStream(stream: Stream, end: StreamEnd): void {
+    this.#forget(stream, end);
+    this.#pool.post(stream.worker, { type: "close_stream", streamId: stream.id });
+  }
+
+  /**
+   * Every worker lets go of its connections: what they hold may show transactions that are taken
+   * back. Statements that still run are interrupted until the last worker answered.
+   */
+  #reset(end: StreamEnd, quiet: () => void): void {
+    const error = end === "TRANSACTION_LOST" ? this.#notLeader() : streamEndError(end);
+    this.#queue.clear(error);
+    this.#holder = undefined;
+    for (const stream of [...this.#streams.values()]) this.#forget(stream, end);
+    const before = this.#quiet;
+    this.#quiet = () => {
+      before?.();
+      quiet();
+    };
+    this.#resets += this.#pool.size;
+    this.#pool.broadcast({ type: "reset" });
+    this.#interruptUntilQuiet();
+  }
+
+  #interruptUntilQuiet(): void {
+    if (this.#resets === 0) return;
+    this.#options.interrupt();
+    this.#clock.after(INTERRUPT_AGAIN_MS, () => this.#interruptUntilQuiet());
+  }
+
+  #resetDone(): void {
+    assert(this.#resets > 0, "a worker answers a reset that was not asked for");
+    this.#resets--;
+    if (this.#resets > 0) return;
+    // Every worker's answers were dealt with: who still waits ran ahead of the quorum.
+    const error = this.#stopped ? streamEndError("SHUTTING_DOWN") : this.#notLeader();
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.leading || this.#stopped) this.#refuse(pending, error);
+    }
+    const quiet = this.#quiet;
+    this.#quiet = undefined;
+    quiet?.();
+  }
+
+  #scheduleSweep(): void {
+    this.#cancelSweep = this.#clock.after(SWEEP_MS, () => {
+      this.#sweep(this.#clock.nowMs());
+      this.#scheduleSweep();
+    });
+  }
+
+  #sweep(nowMs: number): void {
+    this.#queue.expire(nowMs);
+    for (const stream of [...this.#streams.values()]) {
+      if (stream.jobId !== undefined) continue;
+      const idleMs = nowMs - stream.lastUsedMs;
+      const holds = this.#holder?.type === "stream" && this.#holder.id === stream.id;
+      if (holds && this.#queue.waiting > 0 && idleMs > TRANSACTION_IDLE_CONTENDED_MS) {
+        this.#endStream(stream, "TRANSACTION_TIMEOUT");
+      } else if (idleMs > SESSION_IDLE_MS) this.#endStream(stream, "STREAM_EXPIRED");
+    }
+  }
+
+  #deadline(afterMs: number): number {
+    return this.#clock.nowMs() + afterMs;
+  }
+
+  #notLeader(): DatabaseError {
+    return this.#withLeader(new DatabaseError("NOT_LEADER", "This node does not lead the cluster"));
+  }
+
+  #withLeader(error: DatabaseError): DatabaseError {
+    const leader = this.#options.leaderUrl();
+    if (error.code !== "NOT_LEADER" || leader === undefined) return error;
+    return new DatabaseError(error.code, error.message, { leader, outcome: error.outcome });
+  }
+}

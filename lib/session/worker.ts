@@ -1,0 +1,39 @@
+/** The entry of an SQL worker thread: an executor behind the thread's messages. */
+import { openLibrary } from "../../ffi/open.ts";
+import { messageOf } from "../base/errors.ts";
+import { systemClock } from "../io/clock.ts";
+import { sha256 } from "../io/hash.ts";
+import { workerScope } from "../io/worker.ts";
+import { Executor } from "./executor.ts";
+import type { FromWorker, ToWorker } from "./worker_messages.ts";
+
+const scope = workerScope<ToWorker, FromWorker>();
+let executor: Executor | undefined;
+/** What arrived before the library was there. */
+const early: Exclude<ToWorker, { type: "setup" }>[] = [];
+
+scope.onMessage((message) => {
+  try {
+    if (message.type !== "setup") {
+      if (executor === undefined) early.push(message);
+      else executor.handle(message);
+      return;
+    }
+    void setUp(message.setup.libraryPath, message.setup.databasePath);
+  } catch (error) {
+    scope.post({ type: "failed", message: messageOf(error) });
+  }
+});
+
+async function setUp(libraryPath: string, databasePath: string): Promise<void> {
+  try {
+    const library = await openLibrary(libraryPath);
+    const { nowMs } = systemClock;
+    const post = scope.post;
+    executor = new Executor({ library, databasePath, nowMs, post, sha256 });
+    post({ type: "ready" });
+    for (const message of early.splice(0)) executor.handle(message);
+  } catch (error) {
+    scope.post({ type: "failed", message: messageOf(error) });
+  }
+}

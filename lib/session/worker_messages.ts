@@ -1,0 +1,87 @@
+/** What the main thread and the SQL workers tell each other. Plain data: it is cloned. */
+import type { ErrorCode, Outcome } from "../base/errors.ts";
+import type { StreamRequest } from "../wire/hrana/types.ts";
+
+/** Where a worker finds the engine and the data. */
+export interface WorkerSetup {
+  readonly libraryPath: string;
+  readonly databasePath: string;
+}
+
+/** One pipeline to run. */
+export interface Job {
+  readonly id: number;
+  /** Names a stream that lives on; undefined for a pipeline that closes its own. */
+  readonly streamId: number | undefined;
+  readonly requests: readonly StreamRequest[];
+  /** False on a follower: a statement that writes is refused. */
+  readonly writable: boolean;
+}
+
+/** An error as plain data. */
+export interface PlainError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly outcome: Outcome;
+  readonly hint: string | undefined;
+}
+
+/** What became of a job. */
+export interface JobResult {
+  readonly id: number;
+  /** The JSON text of each result; empty when the job was refused. */
+  readonly results: readonly string[];
+  /** Set when nothing of the job was done, and it may be done elsewhere. */
+  readonly refused: PlainError | undefined;
+  /** Number of the last transaction that the results may show. */
+  readonly seq: number;
+  /** Whether the job itself committed a transaction. */
+  readonly captured: boolean;
+  /** Whether the stream is still open. */
+  readonly open: boolean;
+  /** Whether the stream is inside a transaction. */
+  readonly inTransaction: boolean;
+}
+
+/** From the main thread to a worker. */
+export type ToWorker =
+  | { readonly type: "setup"; readonly setup: WorkerSetup }
+  /** Runs jobs in order. With a grant, all of them hold the write turn. */
+  | { readonly type: "run"; readonly jobs: readonly Job[]; readonly grant: number | undefined }
+  /** Answers `need_turn`. */
+  | { readonly type: "turn"; readonly jobId: number; readonly error: PlainError | undefined }
+  | { readonly type: "close_stream"; readonly streamId: number }
+  /** Lets go of every statement, transaction and connection. */
+  | { readonly type: "reset" }
+  | { readonly type: "checkpoint"; readonly id: number }
+  | { readonly type: "digest"; readonly id: number }
+  | { readonly type: "stop" };
+
+/** From a worker to the main thread. */
+export type FromWorker =
+  | { readonly type: "ready" }
+  | { readonly type: "done"; readonly results: readonly JobResult[] }
+  /** Every job of the grant is done: the write turn is free. */
+  | { readonly type: "granted_done"; readonly results: readonly JobResult[]; readonly grant: number }
+  | { readonly type: "need_turn"; readonly jobId: number }
+  /** The stream's transaction, if any, is rolled back. */
+  | { readonly type: "stream_closed"; readonly streamId: number }
+  | { readonly type: "reset_done" }
+  | {
+    readonly type: "checkpoint_done";
+    readonly id: number;
+    /** Whether every frame was copied; undefined when it failed. */
+    readonly complete: boolean | undefined;
+    readonly error: PlainError | undefined;
+  }
+  /** The snapshot is taken: the databases may go on. */
+  | { readonly type: "digest_begun"; readonly id: number }
+  | {
+    readonly type: "digest_done";
+    readonly id: number;
+    readonly sha256: string;
+    readonly pages: number;
+    readonly error: PlainError | undefined;
+  }
+  | { readonly type: "failed"; readonly message: string }
+  | { readonly type: "stopped" };
