@@ -96,6 +96,11 @@ export class FrameReader {
     this.#bodyBytesMax = value;
   }
 
+  /** Memory held for frames that are not whole yet. */
+  get reservedBytes(): number {
+    return this.#start === this.#end ? 0 : this.#buffer.length;
+  }
+
   /** Adds bytes of the stream, which must not be changed afterwards. */
   push(chunk: Uint8Array): void {
     const unread = this.#end - this.#start;

@@ -1,10 +1,12 @@
 /** Nodes that talk over a real or an in-process network, and what they were told. */
-import type { DatabaseError } from "../../lib/base/errors.ts";
+import { crc32c } from "../../lib/base/crc32c.ts";
+import { DatabaseError } from "../../lib/base/errors.ts";
 import { SeededRandom } from "../../lib/base/random.ts";
-import { systemClock } from "../../lib/io/clock.ts";
-import type { Network } from "../../lib/io/network.ts";
+import { parseAddress } from "../../lib/io/address.ts";
+import { type Clock, systemClock } from "../../lib/io/clock.ts";
+import type { Connection, ConnectionHandler, Network } from "../../lib/io/network.ts";
 import { tcpNetwork } from "../../lib/io/network_node.ts";
-import type { Member, Message, NodeId } from "../../lib/raft/types.ts";
+import type { Entry, Member, Message, NodeId } from "../../lib/raft/types.ts";
 import { Transport } from "../../lib/transport/transport.ts";
 import type { TransportEvents, TransportOptions } from "../../lib/transport/types.ts";
 
@@ -22,6 +24,76 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
+/** A clock on which time runs `factor` times as fast. */
+export function fastClock(factor: number): Clock {
+  return {
+    nowMs: () => systemClock.nowMs() * factor,
+    wallMs: () => systemClock.wallMs(),
+    after: (delayMs, callback) => systemClock.after(delayMs / factor, callback),
+    soon: (callback) => systemClock.soon(callback),
+  };
+}
+
+/** What `promise` throws. */
+export async function errorOf(promise: Promise<unknown>): Promise<DatabaseError> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof DatabaseError) return error;
+    throw error;
+  }
+  throw new Error("Nothing was thrown");
+}
+
+/** A TCP connection that says what it is told to, and notes what comes back. */
+export class RawClient implements ConnectionHandler {
+  readonly chunks: Uint8Array[] = [];
+  isOpen = false;
+  isClosed = false;
+  readonly connection: Connection;
+
+  constructor(address: string, first: Uint8Array) {
+    this.#first = first;
+    this.connection = tcpNetwork.connect(parseAddress(address), this);
+  }
+
+  readonly #first: Uint8Array;
+
+  onOpen(): void {
+    this.isOpen = true;
+    this.connection.write(this.#first);
+  }
+
+  onData(bytes: Uint8Array): void {
+    this.chunks.push(bytes);
+  }
+
+  onDrain(): void {}
+
+  onClose(): void {
+    this.isClosed = true;
+  }
+}
+
+/** A message that is easy to tell from others. */
+export function heartbeat(round: number): Message {
+  return { type: "heartbeat_request", term: 7, commitIndex: 3, round };
+}
+
+/** A message with one entry. */
+export function append(prevIndex: number, payload: Uint8Array): Message {
+  const checksum = crc32c(payload);
+  const entry: Entry = { type: "command", index: prevIndex + 1, term: 7, payload, checksum };
+  return {
+    type: "append_request",
+    term: 7,
+    prevIndex,
+    prevTerm: 7,
+    commitIndex: prevIndex,
+    entries: [entry],
+  };
+}
+
 /** What a transport told. */
 export class Witness implements TransportEvents {
   readonly messages: { readonly from: NodeId; readonly message: Message }[] = [];
@@ -30,6 +102,11 @@ export class Witness implements TransportEvents {
   readonly rejects: { readonly reason: DatabaseError; readonly remote: string }[] = [];
   control: (method: string, params: unknown) => Promise<unknown> = (method, params) =>
     Promise.resolve({ method, params });
+
+  /** The rounds of the heartbeats that arrived, in order. */
+  get rounds(): number[] {
+    return this.messages.flatMap(({ message }) => "round" in message ? [message.round] : []);
+  }
 
   onMessage(from: NodeId, message: Message): void {
     this.messages.push({ from, message });
