@@ -12,6 +12,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeSync,
@@ -36,10 +37,10 @@ export function registerEmbeddedLibrary(path: string): void {
 /**
  * Loads the library, once for each thread.
  *
- * @param path What {@linkcode libraryPath} returned on the main thread. By default the same search is
- * made here.
- * @throws {DatabaseError} `CONFIG` when there is no library, it cannot be loaded, or this thread has
- * loaded another one.
+ * @param path What {@linkcode libraryPath} returned on the main thread. By default the same search
+ * is made here.
+ * @throws {DatabaseError} `CONFIG` when there is no library, it cannot be loaded, or this thread
+ * has loaded another one.
  */
 export function openLibrary(path: string = libraryPath()): Promise<Library> {
   if (opened !== undefined && opened.path !== path) {
@@ -72,7 +73,8 @@ export function libraryPath(): string {
 }
 
 function existing(path: string, origin: string): string {
-  if (existsSync(path)) return path;
+  // A link may point elsewhere tomorrow, and every thread needs the file of today.
+  if (existsSync(path)) return realpathSync(path);
   throw new DatabaseError("CONFIG", `Cannot load the SQLite library: there is no ${path}`, {
     hint: `The path is ${origin}. Run ./build.sh library to make the library`,
   });
@@ -96,7 +98,8 @@ async function load(path: string): Promise<Library> {
  * write to, unless that file is there already with the right content.
  *
  * @returns The file's path.
- * @throws {DatabaseError} `CONFIG` when the folder belongs to someone else or others may write to it.
+ * @throws {DatabaseError} `CONFIG` when the folder belongs to someone else or others may write to
+ * it.
  */
 export function extract(bytes: Uint8Array, parent: string = tmpdir()): string {
   const hash = sha256(bytes);

@@ -21,7 +21,8 @@ import { decodeText } from "./values.ts";
 /**
  * What a connection is for:
  *
- * - `session`: runs statements of users. The file must exist; statements that would break replication
+ * - `session`: runs statements of users. The file must exist; statements that would break
+ * replication
  *   are refused; a change of leadership interrupts it.
  * - `plain`: SQLite as it is; makes the file when it is missing.
  * - `readonly`: reads an existing file.
@@ -124,8 +125,8 @@ export class Connection implements Disposable {
   }
 
   /**
-   * Whether this session was changed in a way that outlasts a statement, so that it must not be given
-   * to another user: a PRAGMA was set, a temporary object made, a database attached.
+   * Whether this session was changed in a way that outlasts a statement, so that it must not be
+   * given to another user: a PRAGMA was set, a temporary object made, a database attached.
    */
   isTainted(): boolean {
     return this.library.c.sqlite3_wal_replication_tainted(this.#open()) !== 0;
@@ -140,7 +141,8 @@ export class Connection implements Disposable {
    * Prepares the first statement of `sql`, or finds it in the cache. The connection keeps the
    * statement: run it before the next call, which may give it up, and do not close it.
    *
-   * @throws {DatabaseError} `TOO_LARGE`, `SQL_PARSE_ERROR` for a NUL character, `BLOCKED`, `SQLITE`.
+   * @throws {DatabaseError} `TOO_LARGE`, `SQL_PARSE_ERROR` for a NUL character, `BLOCKED`,
+   * `SQLITE`.
    */
   prepare(sql: string): Prepared {
     const kept = this.#cache.take(sql);
@@ -197,7 +199,8 @@ export class Connection implements Disposable {
   }
 
   /**
-   * Copies committed frames of the WAL into the database file and syncs it. Not inside a transaction.
+   * Copies committed frames of the WAL into the database file and syncs it. Not inside a
+   * transaction.
    *
    * @throws {DatabaseError} `SQLITE`; among others `SQLITE_BUSY` while another checkpoint runs.
    */

@@ -18,8 +18,8 @@ const READ_VERSION_OFFSET = 19;
 const WAL_VERSION = 2;
 
 /**
- * Makes an empty database of one page in WAL mode, without auto-vacuum. SQLite itself builds the page,
- * in memory; the mode is two bytes of its header.
+ * Makes an empty database of one page in WAL mode, without auto-vacuum. SQLite itself builds the
+ * page, in memory; the mode is two bytes of its header.
  */
 export function createDatabaseImage(
   library: Library,

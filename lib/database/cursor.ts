@@ -13,8 +13,8 @@ export interface CursorOwner {
 }
 
 /**
- * What a statement that was started yields. While rows are left, the statement stands open and holds
- * its snapshot.
+ * What a statement that was started yields. While rows are left, the statement stands open and
+ * holds its snapshot.
  */
 export class Cursor implements Disposable {
   readonly columnCount: number;
@@ -138,10 +138,12 @@ export class Cursor implements Disposable {
 }
 
 /**
- * All rows of a cursor. The bound is checked while rows are left, so that what is returned may exceed
- * it by one buffer; a statement that has ended, and committed, is never answered with an error.
+ * All rows of a cursor. The bound is checked while rows are left, so that what is returned may
+ * exceed it by one buffer; a statement that has ended, and committed, is never answered with an
+ * error.
  *
- * @throws {DatabaseError} `RESPONSE_TOO_LARGE` when the rows exceed `bytesMax`; the cursor is closed.
+ * @throws {DatabaseError} `RESPONSE_TOO_LARGE` when the rows exceed `bytesMax`; the cursor is
+ * closed.
  */
 export function readAll(cursor: Cursor, bytesMax: number): readonly RowBatch[] {
   const batches: RowBatch[] = [];

@@ -3,8 +3,19 @@
 /** Blanks, comments and empty statements. */
 const BLANK = /(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[^]*?(?:\*\/|$))*/y;
 /** A comment, a string, a quoted name, a word, or any other character. */
-const TOKEN =
-  /--[^\n]*|\/\*[^]*?(?:\*\/|$)|'(?:[^']|'')*'?|"(?:[^"]|"")*"?|`(?:[^`]|``)*`?|\[[^\]]*\]?|\w+|[^]/g;
+const TOKEN = new RegExp(
+  [
+    /--[^\n]*/,
+    /\/\*[^]*?(?:\*\/|$)/,
+    /'(?:[^']|'')*'?/,
+    /"(?:[^"]|"")*"?/,
+    /`(?:[^`]|``)*`?/,
+    /\[[^\]]*\]?/,
+    /\w+/,
+    /[^]/,
+  ].map((token) => token.source).join("|"),
+  "g",
+);
 
 /** Statements of a WITH clause that write. */
 const WRITES = new Set(["INSERT", "UPDATE", "DELETE", "REPLACE"]);

@@ -1,4 +1,4 @@
-/** The handle that replicates a database file: captures what the leader commits, applies it elsewhere. */
+/** The handle of a replicated file: captures what a leader commits, and applies it elsewhere. */
 import type { Functions, Library, Pointer } from "../../ffi/library.ts";
 import { DatabaseError } from "../base/errors.ts";
 import { checkResult, Counts, MAIN, openHandle, SQLITE_OPEN_READWRITE } from "./native.ts";
@@ -56,7 +56,8 @@ export class ReplicaHandle implements Disposable {
 
   /**
    * Opens the handle of a WAL-mode database file of at least one page. Nothing is read through the
-   * b-tree, so that a file whose checkpoint was cut off by a crash can be healed by {@linkcode apply}.
+   * b-tree, so that a file whose checkpoint was cut off by a crash can be healed by {@linkcode
+   * apply}.
    *
    * @throws {DatabaseError} `SQLITE` when the file cannot be opened, or has a handle already.
    */
@@ -124,9 +125,9 @@ export class ReplicaHandle implements Disposable {
   /**
    * Applies one drained part. The parts of a batch follow each other; the last one commits.
    *
-   * @throws {DatabaseError} `SQLITE`. With `SQLITE_BUSY` for a first part, a transaction of a former
-   * leadership still holds the write lock; repeat it once that is gone. Any other error undoes the
-   * whole batch.
+   * @throws {DatabaseError} `SQLITE`. With `SQLITE_BUSY` for a first part, a transaction of a
+   * former leadership still holds the write lock; repeat it once that is gone. Any other error
+   * undoes the whole batch.
    */
   apply(part: Uint8Array): void {
     const rc = this.#c.sqlite3_wal_replication_apply(this.#open(), MAIN, part, part.length);
@@ -139,8 +140,8 @@ export class ReplicaHandle implements Disposable {
   }
 
   /**
-   * Takes back every transaction after `seq`, as a follower. Sessions that may have seen the schema of
-   * one that was taken back must be closed before they run anything more.
+   * Takes back every transaction after `seq`, as a follower. Sessions that may have seen the schema
+   * of one that was taken back must be closed before they run anything more.
    *
    * @returns False when a session stands in the way, which writes or reads a later snapshot.
    */

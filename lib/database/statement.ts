@@ -139,8 +139,8 @@ export class Statement implements Disposable {
   /**
    * Runs the statement to its end. An open cursor of it is closed first.
    *
-   * @throws {DatabaseError} `ARGS_INVALID`, `CLOSED`, `RESPONSE_TOO_LARGE` (what the statement wrote is
-   * rolled back then, with the transaction around it), and whatever SQLite has to say.
+   * @throws {DatabaseError} `ARGS_INVALID`, `CLOSED`, `RESPONSE_TOO_LARGE` (what the statement
+   * wrote is rolled back then, with the transaction around it), and whatever SQLite has to say.
    */
   run(args: Arguments = NO_ARGUMENTS, options: RunOptions = {}): RunResult {
     const handle = this.#start(args);

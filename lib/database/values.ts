@@ -46,7 +46,8 @@ const INTEGER_MIN = -(2n ** 63n);
 const INTEGER_MAX = 2n ** 63n - 1n;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** A byte order mark is a character of the text like any other. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Encodes values into one buffer, which it uses again and again. */
 export class ValueEncoder {
@@ -60,7 +61,7 @@ export class ValueEncoder {
     this.#view = new DataView(this.#bytes.buffer);
   }
 
-  /** The buffer; only its first {@linkcode length} bytes mean anything. Valid until the next write. */
+  /** Only the first {@linkcode length} bytes mean anything, and only until the next write. */
   get buffer(): Uint8Array<ArrayBuffer> {
     return this.#bytes;
   }
