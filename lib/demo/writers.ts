@@ -49,8 +49,8 @@ export interface WriterOptions {
 }
 
 /**
- * Writes places through one node, whatever becomes of it, until the signal comes. A transaction that
- * was refused is sent again as a new one; one whose outcome is unknown never is.
+ * Writes places through one node, whatever becomes of it, until the signal comes. A transaction
+ * that was refused is sent again as a new one; one whose outcome is unknown never is.
  */
 export async function runWriter(node: NodeProcess, options: WriterOptions): Promise<void> {
   const { queue, ledger, random, signal } = options;

@@ -39,9 +39,14 @@ export function edgesOf(files: readonly SourceFile[]): Edge[] {
   );
 }
 
-/** The row of the table that holds for a file: its own, or that of the nearest folder. */
+/**
+ * The row of the table that holds for a file: its own, or that of the nearest folder. The row of
+ * `lib` holds for the files beside its folders only, so that a new folder needs a row.
+ */
 export function layerOf(path: string, layers: Layers): string | undefined {
-  for (let name = path; name !== "."; name = dirname(name)) if (layers.has(name)) return name;
+  for (let name = path; name !== "."; name = dirname(name)) {
+    if (layers.has(name) && (name !== "lib" || dirname(path) === "lib")) return name;
+  }
   return undefined;
 }
 

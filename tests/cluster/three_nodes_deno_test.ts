@@ -1,0 +1,3 @@
+import { testThreeNodes } from "./three_nodes.ts";
+
+testThreeNodes("deno");
