@@ -8,7 +8,7 @@ export interface HttpRequest {
   readonly path: string;
   /** What followed the first `?`, without it; empty when there was none. */
   readonly query: string;
-  /** Aborts when the client goes away before it has its reply. */
+  /** Aborts when the client goes away before it has its reply; under Deno it never aborts. */
   readonly signal: AbortSignal;
   /** The value of a header. @param name In lower case. */
   header(name: string): string | undefined;
@@ -48,7 +48,10 @@ export interface HttpListenOptions {
 export interface HttpServer {
   readonly hostname: string;
   readonly port: number;
-  /** Takes no more connections; resolves when the requests under way are answered. */
+  /**
+   * Resolves when the requests under way are answered, and then takes no more connections. The
+   * handler refuses what still arrives meanwhile.
+   */
   stop(): Promise<void>;
   /** Cuts every connection at once. */
   abort(): void;

@@ -12,20 +12,37 @@ interface DenoRuntime {
       readonly onListen: () => void;
       readonly onError: (error: unknown) => Response;
     },
-    handler: (request: Request) => Promise<Response>,
+    handler: (
+      request: Request,
+      info: { readonly completed: Promise<void> },
+    ) => Promise<Response>,
   ): DenoServer;
 }
 
 interface DenoServer {
   readonly addr: { readonly hostname: string; readonly port: number };
-  shutdown(): Promise<void>;
+  readonly finished: Promise<void>;
 }
 
-/** @throws {DatabaseError} ADDRESS when the address is taken or not of this machine. */
+/** Deno's own signal of a request also aborts when all went well, so it is not used. */
+const NEVER = new AbortController().signal;
+
+/**
+ * Listens by `Deno.serve`. Its `shutdown` is not used: after it nothing can cut the connections
+ * that remain.
+ *
+ * @throws {DatabaseError} ADDRESS when the address is taken or not of this machine.
+ */
 export function listenDeno(options: HttpListenOptions): HttpServer {
   const { Deno } = globalThis as unknown as { readonly Deno: DenoRuntime };
   const { handler, hostname, port } = options;
   const cut = new AbortController();
+  let active = 0;
+  let onIdle = () => {};
+  const onReplied = () => {
+    active -= 1;
+    if (active === 0) onIdle();
+  };
   let server: DenoServer;
   try {
     server = Deno.serve(
@@ -40,7 +57,11 @@ export function listenDeno(options: HttpListenOptions): HttpServer {
           return failureResponse();
         },
       },
-      async (request) => toResponse(await handler(new WebHttpRequest(request))),
+      async (request, { completed }) => {
+        active += 1;
+        completed.then(onReplied, onReplied);
+        return toResponse(await handler(new WebHttpRequest(request, NEVER)));
+      },
     );
   } catch (error) {
     throw addressError(hostname, port, error);
@@ -48,7 +69,11 @@ export function listenDeno(options: HttpListenOptions): HttpServer {
   return {
     hostname: server.addr.hostname,
     port: server.addr.port,
-    stop: () => server.shutdown(),
+    async stop() {
+      if (active > 0) await new Promise<void>((resolve) => onIdle = resolve);
+      cut.abort();
+      await server.finished;
+    },
     abort: () => cut.abort(),
   };
 }

@@ -12,9 +12,12 @@ export class WebHttpRequest implements HttpRequest {
   readonly path: string;
   readonly query: string;
   readonly #request: Request;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(request: Request) {
+  /** @param signal Stands in for the request's own. */
+  constructor(request: Request, signal?: AbortSignal) {
     this.#request = request;
+    this.#signal = signal;
     this.method = request.method;
     const url = request.url;
     // Not `new URL`: it costs more than the rest of the request together. A request without a
@@ -26,7 +29,7 @@ export class WebHttpRequest implements HttpRequest {
   }
 
   get signal(): AbortSignal {
-    return this.#request.signal;
+    return this.#signal ?? this.#request.signal;
   }
 
   header(name: string): string | undefined {
