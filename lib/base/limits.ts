@@ -37,6 +37,8 @@ export const LOG_CACHE_BYTES_MAX = 32 * MIB;
 export const FRAME_BYTES_MAX = 32 * MIB;
 /** Bytes queued for one peer; past it, messages are dropped, which Raft allows. */
 export const PEER_QUEUE_BYTES_MAX = 64 * MIB;
+/** Bytes queued for a node over the connection that it opened, to answer one that is no peer. */
+export const CALLER_QUEUE_BYTES_MAX = 8 * MIB;
 /** Inbound cluster connections. */
 export const CLUSTER_CONNECTIONS_MAX = 256;
 /** Time a new cluster connection has to present itself. */
@@ -57,6 +59,8 @@ export const RECONNECT_MAX_MS = 1_000;
 
 /** Body of one HTTP request. */
 export const HTTP_BODY_BYTES_MAX = 16 * MIB;
+/** HTTP requests with a body that one node has under way. */
+export const HTTP_REQUESTS_MAX = 16_384;
 /** One result set, encoded. */
 export const RESPONSE_BYTES_MAX = 64 * MIB;
 /** Nesting of a batch condition. */

@@ -1,5 +1,6 @@
 /** The HTTP port of a node: its routes, its errors, and its way of stopping. */
 import { DatabaseError } from "../base/errors.ts";
+import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
 import type { HttpReply, HttpRequest, HttpServer } from "../io/http.ts";
 import { httpUrl, listenHttp } from "../io/http_server.ts";
 import { handlePipeline } from "./hrana_http.ts";
@@ -32,12 +33,16 @@ export class Server {
   readonly #options: ServerOptions;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #allowedOrigins: readonly string[];
+  readonly #requestsMax: number;
   #server: HttpServer | undefined;
+  /** Requests with a body that are under way. */
+  #requests = 0;
   #closing: Promise<void> | undefined;
 
   private constructor(options: ServerOptions) {
     this.#options = options;
     this.#allowedOrigins = options.allowedOrigins ?? NO_ORIGINS;
+    this.#requestsMax = options.requestsMax ?? HTTP_REQUESTS_MAX;
     this.#routes = buildRoutes(options);
   }
 
@@ -115,13 +120,35 @@ export class Server {
       ? route.GET
       : undefined;
     if (handler === undefined) return refuseMethod(method, path, route);
+    // Only what has a body is counted: health must be told at any load.
+    if (handler === route.POST) return await this.#run(handler, request);
     try {
       return await handler(request);
     } catch (error) {
-      if (error instanceof DatabaseError) return errorReply(error);
-      throw error;
+      return refusalOf(error);
     }
   }
+
+  async #run(handler: Handler, request: HttpRequest): Promise<HttpReply> {
+    if (this.#requests >= this.#requestsMax) {
+      const message = `${this.#requestsMax} requests are under way on this node already`;
+      return errorReply(new DatabaseError("BUSY", message));
+    }
+    this.#requests += 1;
+    try {
+      return await handler(request);
+    } catch (error) {
+      return refusalOf(error);
+    } finally {
+      this.#requests -= 1;
+    }
+  }
+}
+
+/** The reply to what a handler threw; a fault of the node itself is thrown on. */
+function refusalOf(error: unknown): HttpReply {
+  if (error instanceof DatabaseError) return errorReply(error);
+  throw error;
 }
 
 function buildRoutes(options: ServerOptions): ReadonlyMap<string, Route> {

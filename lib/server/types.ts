@@ -106,6 +106,8 @@ export interface ServerOptions {
    * the server itself always may; without this, no other page can, not even without reading replies.
    */
   readonly allowedOrigins?: readonly string[];
+  /** Requests with a body that may be under way; `HTTP_REQUESTS_MAX` unless told. */
+  readonly requestsMax?: number;
   /** Told of faults of the node's own code; the client got a reply of status 500. */
   readonly onFailure: (error: unknown) => void;
 }

@@ -160,6 +160,27 @@ test("a fault of the node itself is told to the node, not to the client", async 
   expect(node.failures).toEqual([fault]);
 });
 
+test("requests above the bound are refused at once, and health is still told", async () => {
+  const sessions = new FakeSessions();
+  const releases: (() => void)[] = [];
+  sessions.answer = () =>
+    new Promise((resolve) => releases.push(() => resolve({ baton: undefined, results: [] })));
+  await using node = await startServer({ sessions, requestsMax: 2 });
+  const running = [post(node.url, ONE_STATEMENT), post(node.url, ONE_STATEMENT)];
+  await until(() => releases.length === 2, "two requests run");
+  expect(await post(node.url, ONE_STATEMENT)).toMatchObject({
+    status: 429,
+    json: { code: "BUSY", message: "2 requests are under way on this node already" },
+  });
+  expect((await ask(`${node.url}/health`)).status).toBe(200);
+  for (const release of releases) release();
+  expect((await Promise.all(running)).map(({ status }) => status)).toEqual([200, 200]);
+  const next = post(node.url, ONE_STATEMENT);
+  await until(() => releases.length === 3, "another request runs");
+  releases[2]!();
+  expect((await next).status).toBe(200);
+});
+
 test("an address that is taken is named", async () => {
   await using first = await startServer();
   let error: unknown;
