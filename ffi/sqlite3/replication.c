@@ -17,7 +17,7 @@
 #include "replication.h"
 
 #define CHUNK_HEADER_SIZE 16
-#define DRAIN_READ_SIZE   (256*1024)
+#define DRAIN_READ_SIZE   (120*1024)  /* xRead takes less than 128 KiB at a time */
 #define REWIND_LOCK_TRIES 50
 
 #define replLoad(P)     __atomic_load_n((P), __ATOMIC_SEQ_CST)
@@ -57,7 +57,7 @@ struct WalReplication {
   u32 *aFrame;
   u32 nFrame;
   u32 iFrame;
-  u8 *aRead;                 /* Buffer of DRAIN_READ_SIZE bytes, or of one frame when that is more */
+  u8 *aRead;                 /* Buffer of DRAIN_READ_SIZE bytes, more than one frame */
   /* The batch being applied. Handle only. */
   u8 bApply;
   u32 mxApply;               /* Frames in the WAL after the last chunk, to detect interference */
@@ -294,6 +294,11 @@ static int replLeave(ReplCall *pCall, int rc){
   return rc;
 }
 
+/* True for a database in a file of its own, the only kind that can have a WAL. */
+static int replHasWalName(Pager *pPager){
+  return pPager->tempFile==0 && pPager->memVfs==0 && pPager->zWal && pPager->zWal[0];
+}
+
 /*
 ** Opens the WAL of the pager when that was not done yet, without reading a page. Afterwards the pager
 ** is idle, so that the Wal can be used directly.
@@ -306,7 +311,7 @@ static int replOpenWal(ReplCall *pCall){
     u8 aHdr[32];
     i64 nByte = 0;
     sqlite3_file *pFd = pPager->fd;
-    if( pPager->tempFile || pPager->memVfs || !isOpen(pFd) ) return SQLITE_NOTADB;
+    if( !replHasWalName(pPager) || !isOpen(pFd) ) return SQLITE_NOTADB;
     rc = sqlite3OsFileSize(pFd, &nByte);
     if( rc==SQLITE_OK && nByte<512 ) rc = SQLITE_NOTADB;
     if( rc==SQLITE_OK ) rc = sqlite3OsRead(pFd, aHdr, sizeof(aHdr), 0);
@@ -334,6 +339,17 @@ static int replEnterHandle(ReplCall *pCall, sqlite3 *db, const char *zSchema){
   return SQLITE_OK;
 }
 
+/* Opens the wal-index, which the locks of the WAL need. */
+static int replMapIndex(Wal *pWal){
+  volatile u32 *pIndexPage;
+  int rc;
+  SEH_TRY {
+    rc = walIndexPage(pWal, 0, &pIndexPage);
+  }
+  SEH_EXCEPT( rc = walHandleException(pWal); )
+  return rc;
+}
+
 /*
 ** Takes the WAL's write lock without a read transaction, and loads the live header into pWal->hdr.
 ** For calls that only look at, or replace, the header.
@@ -342,7 +358,8 @@ static int replLockWrite(Wal *pWal){
   int rc;
   int bChanged = 0;
   assert( pWal->writeLock==0 );
-  rc = walLockExclusive(pWal, WAL_WRITE_LOCK, 1);
+  rc = replMapIndex(pWal);
+  if( rc==SQLITE_OK ) rc = walLockExclusive(pWal, WAL_WRITE_LOCK, 1);
   if( rc!=SQLITE_OK ) return rc;
   pWal->writeLock = 1;
   SEH_TRY {

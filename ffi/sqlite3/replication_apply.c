@@ -7,9 +7,18 @@ static u32 replGet32(const u8 *a){
   return a[0] | (u32)a[1]<<8 | (u32)a[2]<<16 | (u32)a[3]<<24;
 }
 
-static int replNoUndo(void *pArg, Pgno pgno){
-  UNUSED_PARAMETER2(pArg, pgno);
-  return SQLITE_OK;
+/*
+** Forgets the frames appended since the last commit. sqlite3WalUndo() would not do: it relies on page
+** 1 being written by a commit only, and a chunk may hold any page.
+*/
+static void replUndo(Wal *pWal){
+  u32 mxFrame = pWal->hdr.mxFrame;
+  SEH_TRY {
+    memcpy(&pWal->hdr, (void*)walIndexHdr(pWal), sizeof(WalIndexHdr));
+    if( mxFrame!=pWal->hdr.mxFrame ) walCleanupHash(pWal);
+  }
+  SEH_EXCEPT( (void)walHandleException(pWal); )
+  pWal->iReCksum = 0;
 }
 
 /* Ends the write and read transaction of apply. */
@@ -24,7 +33,7 @@ static void replApplyEnd(WalReplication *p, Wal *pWal){
 static void replAbort(WalReplication *p, Wal *pWal){
   if( p->bApply==0 ) return;
   if( pWal->writeLock && pWal->bReplApply ){
-    (void)sqlite3WalUndo(pWal, replNoUndo, 0);
+    replUndo(pWal);
     replApplyEnd(p, pWal);
   }
   p->bApply = 0;
@@ -317,9 +326,10 @@ int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3
   int bChanged = 0;
   int rc = replEnter(&c, db, zSchema);
   if( rc!=SQLITE_OK ) return rc;
-  rc = replOpenWal(&c);
+  rc = c.pWal && c.pWal->bReplApply ? SQLITE_MISUSE_BKPT : replOpenWal(&c);
   pWal = c.pWal;
-  if( rc==SQLITE_OK && (c.p==0 || c.p->bApply) ) rc = SQLITE_MISUSE_BKPT;
+  if( rc==SQLITE_OK && c.p==0 ) rc = SQLITE_MISUSE_BKPT;
+  if( rc==SQLITE_OK ) rc = replMapIndex(pWal);
   if( rc==SQLITE_OK ) rc = walLockExclusive(pWal, WAL_CKPT_LOCK, 1);
   if( rc!=SQLITE_OK ) return replLeave(&c, rc);
   pWal->ckptLock = 1;
@@ -340,42 +350,44 @@ int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3
   return replLeave(&c, rc);
 }
 
+/* The counters of a status call. pWal->hdr is the live header unless a batch is unfinished. */
+static void replStatus(WalReplication *p, Wal *pWal, i64 nPageFile, i64 *aOut){
+  volatile WalIndexHdr *pLive = walIndexHdr(pWal);
+  sqlite3_mutex_enter(p->mutex);
+  aOut[0] = p->eMode;
+  aOut[1] = p->iSeq;
+  aOut[2] = p->base.iSeq;
+  aOut[3] = replTop(p)->iSeq;
+  aOut[4] = pLive->mxFrame;
+  aOut[5] = AtomicLoad(&walCkptInfo(pWal)->nBackfill);
+  aOut[6] = pLive->nPage ? pLive->nPage : nPageFile;
+  aOut[8] = p->nCaptured;
+  aOut[9] = p->nDrained;
+  aOut[10] = p->nApplied;
+  aOut[11] = p->nRewind;
+  sqlite3_mutex_leave(p->mutex);
+}
+
 int sqlite3_wal_replication_status(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut){
   ReplCall c;
-  WalReplication *p;
+  Wal *pWal;
+  int isApplying;
   int bChanged = 0;
   i64 nByte = 0;
   int rc = replEnter(&c, db, zSchema);
   if( rc!=SQLITE_OK ) return rc;
-  if( c.p==0 || c.p->bApply==0 ) rc = replOpenWal(&c);
+  isApplying = c.pWal && c.pWal->bReplApply;
+  if( !isApplying ) rc = replOpenWal(&c);
   if( rc==SQLITE_OK && c.p==0 ) rc = SQLITE_MISUSE_BKPT;
-  if( rc!=SQLITE_OK ) return replLeave(&c, rc);
-  p = c.p;
-  if( p->bApply==0 || c.pWal->writeLock==0 ){
-    SEH_TRY {
-      rc = walIndexReadHdr(c.pWal, &bChanged);
-    }
-    SEH_EXCEPT( rc = walHandleException(c.pWal); )
-  }
   if( rc==SQLITE_OK ) rc = sqlite3OsFileSize(c.pPager->fd, &nByte);
-  if( rc==SQLITE_OK ){
-    volatile WalIndexHdr *pLive = (volatile WalIndexHdr*)c.pWal->apWiData[0];
-    volatile WalCkptInfo *pInfo = (volatile WalCkptInfo*)&pLive[2];
-    sqlite3_mutex_enter(p->mutex);
-    aOut[0] = p->eMode;
-    aOut[1] = p->iSeq;
-    aOut[2] = p->base.iSeq;
-    aOut[3] = replTop(p)->iSeq;
-    aOut[4] = pLive->mxFrame;
-    aOut[5] = AtomicLoad(&pInfo->nBackfill);
-    aOut[6] = pLive->nPage ? pLive->nPage : nByte/c.pPager->pageSize;
-    aOut[7] = c.pPager->pageSize;
-    aOut[8] = p->nCaptured;
-    aOut[9] = p->nDrained;
-    aOut[10] = p->nApplied;
-    aOut[11] = p->nRewind;
-    sqlite3_mutex_leave(p->mutex);
+  if( rc!=SQLITE_OK ) return replLeave(&c, rc);
+  pWal = c.pWal;
+  aOut[7] = c.pPager->pageSize;
+  SEH_TRY {
+    if( !isApplying ) rc = walIndexReadHdr(pWal, &bChanged);
+    if( rc==SQLITE_OK ) replStatus(c.p, pWal, nByte/c.pPager->pageSize, aOut);
   }
-  if( bChanged ) replForgetHdr(c.pWal);
+  SEH_EXCEPT( rc = walHandleException(pWal); )
+  if( bChanged ) replForgetHdr(pWal);
   return replLeave(&c, rc);
 }

@@ -86,11 +86,11 @@ static int replReadFrames(
   WalReplication *p, Wal *pWal, int szPage, const u32 *aFrame, u32 nFrame, u8 *aOut
 ){
   const int szFrame = szPage + WAL_FRAME_HDRSIZE;
-  const u32 nMax = MAX(1, DRAIN_READ_SIZE/szFrame);
+  const u32 nMax = DRAIN_READ_SIZE/szFrame;
   u32 i = 0;
   int rc = SQLITE_OK;
   if( p->aRead==0 ){
-    p->aRead = sqlite3_malloc64(MAX(DRAIN_READ_SIZE, 65536+WAL_FRAME_HDRSIZE));
+    p->aRead = sqlite3_malloc64(DRAIN_READ_SIZE);
     if( p->aRead==0 ) return SQLITE_NOMEM_BKPT;
   }
   while( rc==SQLITE_OK && i<nFrame ){
@@ -210,7 +210,7 @@ sqlite3_int64 sqlite3_wal_replication_seq(sqlite3 *db, const char *zSchema){
   if( replEnter(&c, db, zSchema)!=SQLITE_OK ) return 0;
   if( c.p ){
     iSeq = replLoad(&c.p->iSeq);
-  }else if( c.pWal==0 && c.pPager->zWal && c.pPager->zWal[0] ){
+  }else if( c.pWal==0 && replHasWalName(c.pPager) ){
     WalReplication *p;
     sqlite3_mutex_enter(replMutex());
     p = replFind(c.pPager->zWal);

@@ -120,7 +120,7 @@ int sqlite3_wal_replication_session(sqlite3 *db){
   int rc = replEnter(&c, db, 0);
   if( rc!=SQLITE_OK ) return rc;
   if( sqlite3_get_clientdata(db, SESSION_CLIENT_NAME) ) return replLeave(&c, SQLITE_OK);
-  if( c.pPager->zWal==0 ) return replLeave(&c, SQLITE_NOTADB);
+  if( !replHasWalName(c.pPager) ) return replLeave(&c, SQLITE_NOTADB);
   p = sqlite3MallocZero(sizeof(*p));
   if( p==0 ) return replLeave(&c, SQLITE_NOMEM_BKPT);
   p->db = db;
@@ -143,7 +143,7 @@ int sqlite3_wal_replication_interrupt(sqlite3 *db, const char *zSchema){
   ReplSession *p;
   int rc = replEnter(&c, db, zSchema);
   if( rc!=SQLITE_OK ) return rc;
-  if( c.pPager->zWal==0 ) return replLeave(&c, SQLITE_NOTADB);
+  if( !replHasWalName(c.pPager) ) return replLeave(&c, SQLITE_NOTADB);
   sqlite3_mutex_enter(replMutex());
   for(p=replSessions; p; p=p->pNext){
     if( strcmp(p->zWal, c.pPager->zWal)==0 ) AtomicStore(&p->db->u1.isInterrupted, 1);
