@@ -19,7 +19,8 @@ interface Fault {
 
 /** A disk of the simulator and of tests. */
 export class MemoryDisk implements Disk {
-  readonly #schedule: (run: () => void) => void;
+  /** Runs the completion of a durable write, later. */
+  schedule: (run: () => void) => void;
   #names = new Map<string, MemoryContent>();
   /** Changes of names, oldest first, that no `syncFolder` has made durable. */
   #changes: Change[] = [];
@@ -28,9 +29,9 @@ export class MemoryDisk implements Disk {
   readonly #faults: Fault[] = [];
   #dead = false;
 
-  /** @param schedule Runs the completion of a durable write later; by default as a microtask. */
+  /** @param schedule By default completions run as microtasks. */
   constructor(schedule: (run: () => void) => void = queueMicrotask) {
-    this.#schedule = schedule;
+    this.schedule = schedule;
   }
 
   /**
@@ -58,7 +59,7 @@ export class MemoryDisk implements Disk {
    */
   crash(survives: Survives): MemoryDisk {
     this.#dead = true;
-    const next = new MemoryDisk(this.#schedule);
+    const next = new MemoryDisk(this.schedule);
     const names = crashNames(this.#names, this.#changes, survives);
     for (const [path, content] of names) next.#names.set(path, content.crash(path, survives));
     for (const folder of this.#folders) next.#folders.add(folder);
@@ -74,7 +75,7 @@ export class MemoryDisk implements Disk {
       this.#change(path, content);
     }
     return new MemoryFile(path, content, (operation) => this.#check(operation, path), {
-      schedule: this.#schedule,
+      schedule: (run) => this.schedule(run),
       dead: () => this.#dead,
     });
   }

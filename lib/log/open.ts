@@ -68,7 +68,7 @@ function make(options: OpenOptions): Opened {
   const slots = new Slots(disk, folder, owner, undefined);
   const hardState: HardState = { term: 0, votedFor: undefined };
   // No segment may be there before the slots that will tell of its loss.
-  slots.writeBoth(hardState, 0);
+  slots.writeBoth(hardState, 0, 0);
   disk.syncFolder(folder);
   const header: SegmentHeader = {
     owner,
@@ -83,7 +83,7 @@ function make(options: OpenOptions): Opened {
     previousBatch: 0,
   };
   const segment = makeActive(disk, folder, header);
-  slots.writeBoth(hardState, sequence);
+  slots.writeBoth(hardState, sequence, sequence);
   const table = new EntryTable({ index: 0, term: 0, chain: CHAIN_START });
   const files = new SegmentFiles(disk, folder);
   files.add(sequence, header.salt);
@@ -105,7 +105,7 @@ function resume(options: OpenOptions, recovered: Recovered): Opened {
     segment = seal(options, recovered, Math.max(0, ...unused));
     files.add(segment.sequence, segment.salt);
   }
-  slots.writeBoth(hardState, segment.sequence);
+  slots.writeBoth(hardState, headers[0]!.sequence, segment.sequence);
   const closed = torn !== undefined || recovered.openBatchAt === undefined;
   const position = { point: table.last, batch: lastBatch, closed };
   const recovery = { torn, slotRepaired: recovered.verdict === "repair_slot" };

@@ -39,7 +39,7 @@ export interface Recovered {
   readonly verdict: Verdict;
   /** The batch that was torn, when the verdict is `cut`. */
   readonly torn: Finding | undefined;
-  /** Segments that were made ahead of time and never used. */
+  /** Segments that were made ahead of time and never used, or that are not needed any more. */
   readonly unused: readonly number[];
 }
 
@@ -148,6 +148,10 @@ function takeInventory(
     inventory.missing ??= { path: segmentPath(folder, sequence), offset: 0, expected };
   };
   for (const sequence of sequences) {
+    if (sequence < (slot?.firstSegment ?? 0)) {
+      inventory.unused.push(sequence);
+      continue;
+    }
     const header = readHeader(disk, segmentPath(folder, sequence));
     if (header === "newer") inventory.newer = true;
     else if (header === "unused" && sequence > (slot?.activeSegment ?? 0)) {
@@ -162,9 +166,13 @@ function takeInventory(
       miss(previousSequence, "a file, as the next segment names it");
     }
   }
+  const first = inventory.headers[0]?.sequence ?? 0;
+  if (slot !== undefined && first !== slot.firstSegment) {
+    miss(slot.firstSegment, "the first segment, as the hard state names it");
+  }
   const last = inventory.headers.at(-1)?.sequence ?? 0;
   if (slot !== undefined && last < slot.activeSegment) {
-    miss(slot.activeSegment, "a segment, as the hard state names it");
+    miss(slot.activeSegment, "the last segment, as the hard state names it");
   }
   return inventory;
 }

@@ -78,10 +78,12 @@ export function scanUnit(
   const recordsAt = at + recordSizeBytes(head.bodySizeBytes);
   if (batchEnd > end || recordsAt > batchEnd) return wrong(`batch ${next} to fit the segment`);
   const bodyAt = at + RECORD_HEAD_BYTES;
-  if (crc32c(bytes, bodyAt, bodyAt + head.bodySizeBytes) !== head.bodyChecksum) {
+  const bodyEnd = bodyAt + head.bodySizeBytes;
+  if (crc32c(bytes, bodyAt, bodyEnd) !== head.bodyChecksum) {
     const unwritten = hasMissingPiece(bytes, at, batchEnd, undefined, recordsAt);
     return wrong(`the body of the record of batch ${next}`, unwritten);
   }
+  if (!isZero(bytes, bodyEnd, recordsAt)) return wrong(`zeros behind the record of batch ${next}`);
   return scanRecords(bytes, at, head, salt);
 }
 

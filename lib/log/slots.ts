@@ -47,26 +47,29 @@ export function newestSlot(findings: readonly SlotFinding[]): Slot | undefined {
 
 /**
  * The second home of term and vote: two files, written in turn, so that one of them is always
- * whole. Each also names the segment that is in use, which makes the loss of one noticeable.
+ * whole. Each also names the first and the last segment, which makes the loss of one noticeable.
  */
 export class Slots {
   readonly #owner: LogOwner;
   readonly #files: readonly DiskFile[];
   #sequence: number;
   #hardState: HardState;
+  #firstSegment: number;
   #activeSegment: number;
 
   constructor(disk: Disk, folder: string, owner: LogOwner, newest: Slot | undefined) {
     this.#owner = owner;
     this.#sequence = newest?.sequence ?? 0;
     this.#hardState = newest?.hardState ?? { term: 0, votedFor: undefined };
+    this.#firstSegment = newest?.firstSegment ?? 0;
     this.#activeSegment = newest?.activeSegment ?? 0;
     this.#files = SLOT_NAMES.map((name) => disk.open(`${folder}/${name}`, { create: true }));
   }
 
   /** Writes both files at once; only while nothing else is under way. */
-  writeBoth(hardState: HardState, activeSegment: number): void {
+  writeBoth(hardState: HardState, firstSegment: number, activeSegment: number): void {
     this.#hardState = hardState;
+    this.#firstSegment = firstSegment;
     this.#activeSegment = activeSegment;
     // One after the other: should the first write be cut short, the second file is whole.
     for (let i = 0; i < SLOT_NAMES.length; i++) {
@@ -102,6 +105,7 @@ export class Slots {
       owner: this.#owner,
       sequence: this.#sequence,
       hardState: this.#hardState,
+      firstSegment: this.#firstSegment,
       activeSegment: this.#activeSegment,
     });
   }

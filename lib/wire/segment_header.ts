@@ -48,7 +48,9 @@ export interface Slot {
   /** Counts the writes; the larger one of two valid slots is the newer. */
   readonly sequence: number;
   readonly hardState: HardState;
-  /** The segment that may hold records; 0 before there is any. */
+  /** The oldest segment that is needed; 0 before there is any. */
+  readonly firstSegment: number;
+  /** The newest segment that may hold records; 0 before there is any. */
   readonly activeSegment: number;
 }
 
@@ -100,7 +102,7 @@ export function encodeSlot(slot: Slot): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(BLOCK_BYTES);
   writeOwner(writer, SLOT_MAGIC, slot.owner);
   writer.u53(slot.sequence).u53(slot.hardState.term).u53(slot.hardState.votedFor ?? 0);
-  writer.u53(slot.activeSegment);
+  writer.u53(slot.firstSegment).u53(slot.activeSegment);
   return sealBlock(writer);
 }
 
@@ -113,7 +115,7 @@ export function decodeSlot(block: Uint8Array): Slot | BlockFault {
   const term = reader.u53();
   const vote = reader.u53();
   const hardState = { term, votedFor: vote === 0 ? undefined : vote };
-  return { owner, sequence, hardState, activeSegment: reader.u53() };
+  return { owner, sequence, hardState, firstSegment: reader.u53(), activeSegment: reader.u53() };
 }
 
 function writeOwner(writer: ByteWriter, magic: number, owner: LogOwner): void {

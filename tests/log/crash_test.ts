@@ -1,0 +1,142 @@
+import { expect, test } from "bun:test";
+import { crc32c } from "../../lib/base/crc32c.ts";
+import { below, SeededRandom } from "../../lib/base/random.ts";
+import { MemoryDisk } from "../../lib/io/disk_memory.ts";
+import type { SegmentLog } from "../../lib/log/segment_log.ts";
+import type { LogBatch } from "../../lib/log/types.ts";
+import type { Entry, HardState } from "../../lib/raft/types.ts";
+import { contents, Fixture, fullBatch } from "./harness.ts";
+
+const LIVES = 12;
+const STEPS = 60;
+
+/** What a log may hold: the entries, by identity, and term and vote. */
+interface State {
+  readonly entries: readonly string[];
+  readonly hardState: HardState;
+}
+
+/** Random appends to one log, with every state that it passes through, record by record. */
+class Workload {
+  readonly states: State[];
+  acknowledged = 0;
+  readonly #random: SeededRandom;
+  readonly #fixture: Fixture;
+
+  constructor(random: SeededRandom, fixture: Fixture) {
+    this.#random = random;
+    this.#fixture = fixture;
+    this.states = [stateOf(fixture.log)];
+  }
+
+  append(): void {
+    const { log } = this.#fixture;
+    let state = this.states.at(-1)!;
+    let hardState: HardState | undefined;
+    if (below(this.#random, 5) === 0) {
+      const term = state.hardState.term + 1 + below(this.#random, 3);
+      hardState = { term, votedFor: below(this.#random, 2) === 0 ? undefined : 3 };
+      state = { ...state, hardState };
+      this.states.push(state);
+    }
+    let truncateFrom: number | undefined;
+    if (log.lastIndex > 0 && below(this.#random, 6) === 0) {
+      truncateFrom = Math.max(1, log.lastIndex - below(this.#random, 6));
+      state = { ...state, entries: state.entries.slice(0, truncateFrom - 1) };
+      this.states.push(state);
+    }
+    const entries: Entry[] = [];
+    for (let count = below(this.#random, 5); count > 0; count--) {
+      const entry = this.#entry(state.entries.length + 1, state.hardState.term);
+      entries.push(entry);
+      state = { ...state, entries: [...state.entries, identity(entry)] };
+      this.states.push(state);
+    }
+    const position = this.states.length - 1;
+    const batch: LogBatch = fullBatch({ hardState, truncateFrom, entries });
+    log.append(batch, () => {
+      expect(position).toBeGreaterThanOrEqual(this.acknowledged);
+      this.acknowledged = position;
+    });
+  }
+
+  /** Sizes around the sector, and payloads with and without sectors of zeros. */
+  #entry(index: number, term: number): Entry {
+    const size = below(this.#random, below(this.#random, 4) === 0 ? 9000 : 600);
+    const payload = new Uint8Array(size);
+    const holes = below(this.#random, 2) === 0;
+    for (let i = 0; i < size; i++) {
+      if (!holes || i % 2048 < 40) payload[i] = this.#random.next();
+    }
+    if (below(this.#random, 8) === 0) return { type: "noop", index, term };
+    return { type: "command", index, term, payload, checksum: crc32c(payload) };
+  }
+}
+
+function identity(entry: Entry): string {
+  const payload = entry.type === "command" ? `${entry.payload.length} ${entry.checksum}` : "";
+  return `${entry.index} ${entry.term} ${entry.type} ${payload}`;
+}
+
+function stateOf(log: SegmentLog): State {
+  return { entries: contents(log).map(identity), hardState: log.hardState };
+}
+
+/** The recovered state must be one that was passed through, not before what was acknowledged. */
+function check(workload: Workload, recovered: State): void {
+  const possible = workload.states.slice(workload.acknowledged);
+  const at = possible.findIndex((state) =>
+    JSON.stringify(state.entries) === JSON.stringify(recovered.entries)
+  );
+  if (at === -1) throw new Error(`Unknown history: ${recovered.entries.slice(-5).join("; ")}`);
+  // The slots may be ahead of the stream: their term and vote are those of the entries, or later.
+  const states = possible.slice(at).map((state) => JSON.stringify(state.hardState));
+  expect(states).toContain(JSON.stringify(recovered.hardState));
+}
+
+function live(random: SeededRandom, disk: MemoryDisk): MemoryDisk {
+  const fixture = new Fixture({ disk, cacheBytesMax: below(random, 2) * 100_000 });
+  const workload = new Workload(random, fixture);
+  const steps = below(random, STEPS);
+  for (let step = 0; step < steps; step++) {
+    const choice = below(random, 10);
+    if (choice < 4) workload.append();
+    else if (choice < 8) fixture.loop.complete();
+    else if (choice === 8) fixture.loop.turn();
+    else fixture.loop.pass(20);
+  }
+  const chance = below(random, 4);
+  const crashed = disk.crash(() => chance === 3 || below(random, 3) < chance);
+  // Now and then the start itself is cut short, too.
+  const interruption = below(random, 3) === 0 ? interrupt(random, crashed) : crashed;
+  const { log } = new Fixture({ disk: interruption });
+  check(workload, stateOf(log));
+  expect(fixture.fatal).toEqual([]);
+  return interruption.crash(() => below(random, 2) === 0);
+}
+
+function interrupt(random: SeededRandom, disk: MemoryDisk): MemoryDisk {
+  const operations = ["open", "write", "sync", "syncFolder", "remove"];
+  const operation = operations[below(random, operations.length)]!;
+  disk.failNext(operation, new Error("power"), undefined, below(random, 10));
+  try {
+    new Fixture({ disk });
+  } catch (error) {
+    expect(String(error)).toContain("power");
+  }
+  return disk.crash(() => below(random, 2) === 0);
+}
+
+test("no crash loses what was acknowledged, or leaves a history that never was", () => {
+  const seed = Number(process.env["LOG_CRASH_SEED"] ?? 1);
+  const rounds = Number(process.env["LOG_CRASH_ROUNDS"] ?? 40);
+  for (let round = 0; round < rounds; round++) {
+    const random = new SeededRandom(seed * 1_000_003 + round);
+    try {
+      let disk = new MemoryDisk();
+      for (let life = 0; life < LIVES; life++) disk = live(random, disk);
+    } catch (error) {
+      throw new Error(`Seed ${seed}, round ${round}: ${String(error)}`, { cause: error });
+    }
+  }
+}, 30_000);
