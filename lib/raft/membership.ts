@@ -7,8 +7,16 @@ import { assert } from "../base/assert.ts";
 import { applyChange, isJoint, isMember, leaveJoint } from "./configuration.ts";
 import { announceCommit } from "./heartbeat.ts";
 import { hasQuorum } from "./quorum.ts";
+import { confirmRounds } from "./reads.ts";
 import { becomeFollower, syncPeers } from "./role.ts";
-import { appendEntry, configurationOf, type Leadership, send, type State } from "./state.ts";
+import {
+  appendEntry,
+  configurationOf,
+  isPromotable,
+  type Leadership,
+  send,
+  type State,
+} from "./state.ts";
 import { dropTransferOfStranger } from "./transfer.ts";
 import type {
   Configuration,
@@ -65,6 +73,8 @@ function appendConfiguration(
   appendEntry(state, { type: "configuration", index, term: state.term, configuration });
   syncPeers(state, leadership);
   dropTransferOfStranger(state, leadership);
+  // Nobody may be left whose answer a round awaits.
+  confirmRounds(state, leadership);
   return index;
 }
 
@@ -134,8 +144,9 @@ export function onRemoved(
 ): void {
   const { latest } = state.configurations;
   // The sender may be behind: a later configuration here may have added this node (again).
-  if (message.configurationIndex <= latest.index || state.removed) return;
-  if (!isMember(latest.configuration, state.id)) return;
+  if (message.configurationIndex < latest.index || state.removed) return;
+  // A joiner that does not know of its part yet asks nobody, so this is an answer to others.
+  if (!isMember(latest.configuration, state.id) && !isPromotable(state)) return;
   state.removed = true;
   state.effects.changed = true;
   becomeFollower(state, state.term, undefined);

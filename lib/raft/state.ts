@@ -197,9 +197,17 @@ export function configurationOf(state: State): Configuration {
   return state.configurations.latest.configuration;
 }
 
-/** Whether this node may lead: only a voter may, and not once it learned of its removal. */
+/**
+ * Whether this node may campaign: only a voter may, and not once it learned of its removal. While
+ * the entry that removes it is not known to be committed, it still may: when only this node holds
+ * that entry, nobody else can win (thesis, §4.2.2). It does not count itself then.
+ */
 export function isPromotable(state: State): boolean {
-  return !state.removed && isVoter(configurationOf(state), state.id);
+  if (state.removed) return false;
+  const { latest } = state.configurations;
+  if (isVoter(latest.configuration, state.id)) return true;
+  if (latest.index <= state.commitIndex) return false;
+  return isVoter(state.configurations.at(latest.index - 1).configuration, state.id);
 }
 
 /** Sends a message as soon as the term that it reveals is durable. */

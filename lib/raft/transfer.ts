@@ -26,6 +26,8 @@ export function startTransfer(state: State, to: NodeId): ProposalResult {
   }
   leadership.transfer = { to, elapsed: 0, told: false };
   state.effects.changed = true;
+  // What is on its way may be lost, and there is no time to wait for a heartbeat to tell.
+  if (peer.state === "replicate" && peer.matchIndex < state.log.lastIndex) peer.probe();
   continueTransfer(state, leadership, peer);
   return accepted;
 }

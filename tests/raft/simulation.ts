@@ -1,0 +1,300 @@
+/**
+ * One random run: a cluster under loss, repetition, reordering, partitions, crashes that lose what
+ * was not synced, and changes of the membership; then everything is healed and has to work again.
+ * The same seed gives the same run.
+ */
+import { assert, present } from "../../lib/base/assert.ts";
+import { below, SeededRandom } from "../../lib/base/random.ts";
+import type { ConfigurationChange, NodeId } from "../../lib/raft/types.ts";
+import { Oracle } from "./checkers.ts";
+import { Cluster, memberOf, type TestNode } from "./harness.ts";
+
+const NETWORK_MAX = 300;
+const LIVENESS_ROUNDS_MAX = 600;
+
+/** What a run did, so that a test can tell that it did something. */
+export interface RunSummary {
+  readonly committed: number;
+  readonly leaders: number;
+  readonly truncations: number;
+  readonly configurations: number;
+  readonly reads: number;
+}
+
+/** How often each action is drawn; a seed draws its own weights, so that runs differ. */
+type Weights = readonly (readonly [weight: number, action: (run: Run) => void])[];
+
+export function runSimulation(seed: number, steps: number): RunSummary {
+  return new Run(seed).run(steps);
+}
+
+class Run {
+  readonly #random: SeededRandom;
+  readonly #oracle = new Oracle();
+  readonly #cluster: Cluster;
+  #cut = new Set<NodeId>();
+  #nextId: NodeId;
+
+  constructor(seed: number) {
+    const random = new SeededRandom(seed);
+    this.#random = random;
+    this.#cluster = new Cluster({
+      random: (id) => new SeededRandom(seed * 1000 + id),
+      electionTicks: 4 + below(random, 8),
+      heartbeatTicks: 1 + below(random, 3),
+      limits: {
+        appendEntriesMax: 1 + below(random, 6),
+        appendBytesMax: 20 + below(random, 200),
+        inflightMessagesMax: 1 + below(random, 5),
+        inflightBytesMax: 20 + below(random, 400),
+        uncommittedEntriesMax: 5 + below(random, 50),
+        pendingReadsMax: 1 + below(random, 20),
+      },
+      observer: this.#oracle,
+    });
+    this.#oracle.watch(this.#cluster);
+    const size = [1, 2, 3, 3, 3, 4, 5, 5][below(random, 8)]!;
+    this.#nextId = size + 1;
+    this.#cluster.bootstrap(Array.from({ length: size }, (_, i) => i + 1));
+  }
+
+  run(steps: number): RunSummary {
+    const weights = this.#drawWeights();
+    const total = weights.reduce((sum, [weight]) => sum + weight, 0);
+    for (let step = 0; step < steps; step++) {
+      let at = below(this.#random, total);
+      const drawn = weights.find(([weight]) => (at -= weight) < 0);
+      present(drawn, "action")[1](this);
+    }
+    this.#heal();
+    return {
+      committed: this.#oracle.commits.index,
+      leaders: this.#oracle.leaders,
+      truncations: this.#oracle.truncations,
+      configurations: this.#oracle.configurations,
+      reads: this.#oracle.reads.answered,
+    };
+  }
+
+  #drawWeights(): Weights {
+    const upTo = (bound: number) => below(this.#random, bound + 1);
+    return [
+      [120, (run) => run.#deliver()],
+      [40, (run) => run.#tick()],
+      [60, (run) => run.#sync()],
+      [20, (run) => run.#propose()],
+      [upTo(10), (run) => run.#read()],
+      [upTo(8), (run) => run.#drop()],
+      [upTo(8), (run) => run.#repeat()],
+      [upTo(2), (run) => run.#crash()],
+      [2, (run) => run.#restart()],
+      [upTo(2), (run) => run.#partition()],
+      [2, (run) => run.#cut.clear()],
+      [upTo(4), (run) => run.#change()],
+      [upTo(1), (run) => run.#transfer()],
+      [upTo(2), (run) => run.#breakConnection()],
+      [upTo(1), (run) => run.#campaign()],
+    ];
+  }
+
+  #pick<T>(items: readonly T[]): T | undefined {
+    return items[below(this.#random, items.length)];
+  }
+
+  /** Runs an input on a node, then does what a driver does. */
+  #input(node: TestNode | undefined, input: (node: TestNode) => void): void {
+    if (node?.raft === undefined) return;
+    input(node);
+    this.#settle(node);
+  }
+
+  #settle(node: TestNode): void {
+    // Now and then several inputs share one batch of effects.
+    if (below(this.#random, 4) > 0) this.#process(node);
+  }
+
+  #process(node: TestNode): boolean {
+    const busy = this.#cluster.process(node.id) !== undefined;
+    this.#oracle.check(node);
+    return busy;
+  }
+
+  #running(): TestNode | undefined {
+    return this.#pick(this.#cluster.running);
+  }
+
+  #leader(): TestNode | undefined {
+    return this.#pick(this.#cluster.running.filter((node) => node.raft?.role === "leader"));
+  }
+
+  #deliver(): void {
+    const { network } = this.#cluster;
+    if (network.length === 0) return;
+    // Mostly in order, as connections are; at times not.
+    const at = below(this.#random, 3) > 0 ? 0 : below(this.#random, network.length);
+    const [envelope] = network.splice(at, 1);
+    if (network.length > NETWORK_MAX) network.splice(0, NETWORK_MAX / 2);
+    if (this.#cut.has(envelope!.from) !== this.#cut.has(envelope!.to)) return;
+    this.#input(
+      this.#cluster.nodes.get(envelope!.to),
+      () => this.#cluster.deliver(envelope!),
+    );
+  }
+
+  #tick(): void {
+    this.#input(this.#running(), (node) => node.raft?.tick());
+  }
+
+  #sync(): void {
+    this.#input(this.#running(), ({ id }) => void this.#cluster.sync(id));
+  }
+
+  #propose(): void {
+    const count = 1 + below(this.#random, 3);
+    const payload = new Uint8Array(below(this.#random, 60));
+    const proposals = Array.from({ length: count }, () => ({ payload, checksum: 0 }));
+    this.#input(this.#leader(), ({ raft }) => void raft?.propose(proposals));
+  }
+
+  #read(): void {
+    this.#input(this.#running(), (node) => {
+      const ticket = present(node.raft, "running node").read();
+      this.#oracle.reads.ask(node, ticket, this.#oracle.commits.index);
+    });
+  }
+
+  #drop(): void {
+    const { network } = this.#cluster;
+    network.splice(below(this.#random, network.length), 1);
+  }
+
+  #repeat(): void {
+    const envelope = this.#pick(this.#cluster.network);
+    if (envelope !== undefined) this.#cluster.network.push(envelope);
+  }
+
+  #crash(): void {
+    const node = this.#running();
+    if (node === undefined) return;
+    this.#cluster.crash(node.id);
+    this.#oracle.crashed(node);
+  }
+
+  #restart(): void {
+    const down = [...this.#cluster.nodes.values()].filter(({ raft }) => raft === undefined);
+    const node = this.#pick(down);
+    if (node === undefined) return;
+    this.#cluster.restart(node.id);
+    if (below(this.#random, 2) === 0) return;
+    for (const other of this.#cluster.running) {
+      if (other !== node) this.#input(other, ({ raft }) => raft?.onPeerRestarted(node.id));
+    }
+  }
+
+  #partition(): void {
+    for (const id of this.#cluster.nodes.keys()) {
+      if (below(this.#random, 3) === 0) this.#cut.add(id);
+    }
+  }
+
+  #change(): void {
+    this.#input(this.#leader(), (node) => {
+      const change = this.#drawChange(node);
+      if (change !== undefined) node.raft?.proposeConfiguration(change);
+    });
+  }
+
+  #drawChange(node: TestNode): ConfigurationChange | undefined {
+    const { configuration } = present(node.raft, "running node").status();
+    const { members, learners } = configuration;
+    const learner = this.#pick(learners);
+    if (learner !== undefined && below(this.#random, 4) > 0) {
+      return { type: "promote", id: learner };
+    }
+    if (members.length < 4 && this.#cluster.nodes.size < 9) {
+      const id = this.#nextId++;
+      this.#cluster.add(id);
+      return { type: "add_learner", member: memberOf(id) };
+    }
+    const member = this.#pick(members);
+    if (member === undefined) return undefined;
+    return below(this.#random, 3) === 0
+      ? { type: "update_member", member: { ...member, address: "elsewhere:9001" } }
+      : { type: "remove", id: member.id };
+  }
+
+  #transfer(): void {
+    const to = this.#pick([...this.#cluster.nodes.keys()]);
+    if (to !== undefined) this.#input(this.#leader(), ({ raft }) => void raft?.transfer(to));
+  }
+
+  #breakConnection(): void {
+    const peer = this.#pick([...this.#cluster.nodes.keys()]);
+    if (peer !== undefined) this.#input(this.#leader(), ({ raft }) => raft?.onUnreachable(peer));
+  }
+
+  #campaign(): void {
+    this.#input(this.#running(), ({ raft }) => raft?.campaign());
+  }
+
+  /** Everything works again: there is a leader, proposals commit, all members agree. */
+  #heal(): void {
+    this.#cut.clear();
+    for (const node of this.#cluster.nodes.values()) {
+      if (node.raft === undefined) this.#cluster.restart(node.id);
+    }
+    let proposed: { index: number; entry: unknown } | undefined;
+    for (let round = 0; round < LIVENESS_ROUNDS_MAX; round++) {
+      for (const node of this.#cluster.running) {
+        this.#input(node, ({ raft }) => raft?.tick());
+      }
+      this.#exchange();
+      const leader = this.#established();
+      if (leader === undefined) continue;
+      if (proposed === undefined || leader.entries[proposed.index - 1] !== proposed.entry) {
+        const payload = new Uint8Array(1);
+        const result = leader.raft!.propose([{ payload, checksum: 0 }]);
+        this.#process(leader);
+        if (!result.accepted) continue;
+        proposed = { index: result.index, entry: leader.entries[result.index - 1] };
+      } else if (this.#isConverged(leader, proposed.index)) return;
+    }
+    const states = this.#cluster.running.map(({ raft }) => JSON.stringify(raft?.status()));
+    assert(false, `the healed cluster does not work:\n${states.join("\n")}`);
+  }
+
+  /** Delivers and syncs until nothing moves. */
+  #exchange(): void {
+    for (let busy = true; busy;) {
+      busy = false;
+      for (const node of this.#cluster.running) {
+        if (this.#process(node)) busy = true;
+        while (this.#cluster.sync(node.id)) busy = true;
+      }
+      const { network } = this.#cluster;
+      this.#cluster.network = [];
+      for (const envelope of network) {
+        busy = true;
+        this.#cluster.deliver(envelope);
+        const node = this.#cluster.nodes.get(envelope.to);
+        if (node?.raft !== undefined) this.#process(node);
+      }
+    }
+  }
+
+  #established(): TestNode | undefined {
+    const leaders = this.#cluster.running.filter(({ raft }) => raft?.established);
+    return leaders.toSorted((a, b) => b.raft!.term - a.raft!.term)[0];
+  }
+
+  /** Every member holds and commits the entry, no read is left waiting, no change is half done. */
+  #isConverged(leader: TestNode, index: number): boolean {
+    const { configuration, peers, commitIndex } = present(leader.raft, "leader").status();
+    if (configuration.votersOutgoing.length > 0 || commitIndex < index) return false;
+    return peers.every(({ state }) => state === "replicate") &&
+      configuration.members.every(({ id }) => {
+        const node = this.#cluster.node(id);
+        return node.raft!.commitIndex >= index && this.#oracle.reads.pendingOf(node) === 0;
+      });
+  }
+}
