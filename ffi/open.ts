@@ -42,7 +42,7 @@ export function registerEmbeddedLibrary(path: string): void {
  * @throws {DatabaseError} `CONFIG` when there is no library, it cannot be loaded, or this thread
  * has loaded another one.
  */
-export function openLibrary(path: string = libraryPath()): Promise<Library> {
+export async function openLibrary(path: string = libraryPath()): Promise<Library> {
   if (opened !== undefined && opened.path !== path) {
     throw new DatabaseError(
       "CONFIG",
@@ -54,7 +54,7 @@ export function openLibrary(path: string = libraryPath()): Promise<Library> {
     opened = { path, library };
     library.catch(() => opened = undefined);
   }
-  return opened.library;
+  return await opened.library;
 }
 
 /**

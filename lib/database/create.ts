@@ -35,9 +35,10 @@ export function createDatabaseImage(
     PRAGMA page_size = ${pageSize};
     PRAGMA encoding = '${encoding}';
     PRAGMA auto_vacuum = NONE;
-    -- Taking the write lock of an empty database lays out its first page.
-    BEGIN IMMEDIATE;
-    COMMIT;
+    -- The encoding is written down with the first table.
+    CREATE TABLE first (a);
+    DROP TABLE first;
+    VACUUM;
   `);
   const { statement } = connection.prepare("SELECT data FROM sqlite_dbpage");
   const pages = statement!.run().rows.decode();

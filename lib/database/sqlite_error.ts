@@ -10,6 +10,8 @@ export const SQLITE_IOERR_NOT_LEADER = 10 | (40 << 8);
 export const SQLITE_IOERR_LEADERSHIP_LOST = 10 | (41 << 8);
 
 const SQLITE_AUTH = 23;
+/** How SQLite reports a function that the authorizer refused: as a plain error of the parser. */
+const FUNCTION_REFUSED = "not authorized to use function: ";
 
 /** Names of the base result codes, by number. */
 const NAMES: readonly string[] = [
@@ -72,7 +74,7 @@ export function sqliteError(code: number, message: string, sqlOffset?: number): 
       details,
     );
   }
-  if ((code & 0xff) === SQLITE_AUTH) {
+  if ((code & 0xff) === SQLITE_AUTH || message.startsWith(FUNCTION_REFUSED)) {
     return new DatabaseError("BLOCKED", `The statement is not allowed here: ${message}`, {
       ...details,
       hint:

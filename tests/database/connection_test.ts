@@ -110,8 +110,13 @@ test("arguments are bound by position or by name", () => {
   const named = db.prepare("SELECT :a, @b, $c, :a").statement!;
   expect(named.parameters).toEqual([":a", "@b", "$c"]);
   const run = (args: Map<string, Value>) => named.run(args).rows.decode()[0];
-  expect(run(new Map([[":a", 1n], ["@b", "x"], ["$c", null]]))).toEqual([1n, "x", null, 1n]);
-  expect(run(new Map([["c", 3n], ["a", 1n], ["b", 2n]]))).toEqual([1n, 2n, 3n, 1n]);
+  expect(run(new Map<string, Value>([[":a", 1n], ["@b", "x"], ["$c", null]]))).toEqual([
+    1n,
+    "x",
+    null,
+    1n,
+  ]);
+  expect(run(new Map<string, Value>([["c", 3n], ["a", 1n], ["b", 2n]]))).toEqual([1n, 2n, 3n, 1n]);
   expect(named.run([1n, 2n, 3n]).rows.decode()).toEqual([[1n, 2n, 3n, 1n]]);
   const numbered = db.prepare("SELECT ?3, ?, ?1").statement!;
   expect(numbered.parameters).toEqual(["?1", undefined, "?3", undefined]);
