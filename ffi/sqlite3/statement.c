@@ -105,7 +105,9 @@ sqlite3_stmt *dqlite_prepare(
   while( zHead < zEnd ){
     sqlite3_stmt *pStmt = 0;
     const char *zTail = 0;
-    int rc = sqlite3_prepare_v3(db, zHead, (int)(zEnd - zHead), (unsigned)flags, &pStmt, &zTail);
+    /* With its NUL counted SQLite uses the text in place; else it copies all of it, each time. */
+    int nRest = (int)(zEnd - zHead) + 1;
+    int rc = sqlite3_prepare_v3(db, zHead, nRest, (unsigned)flags, &pStmt, &zTail);
     pResult->head = (double)(zHead - zSql);
     if( rc != SQLITE_OK ){
       int offset = sqlite3_error_offset(db);

@@ -61,8 +61,8 @@ sqlite3 *dqlite_open(
 );
 
 /*
-** Prepares the first statement of a text, empty ones passed over. `flags` are those of
-** sqlite3_prepare_v3(). Returns NULL when there is none (`rc` is SQLITE_OK) or on failure (error text
+** Prepares the first statement of a text of nSql bytes behind which a NUL stands; empty statements are
+** passed over. `flags` are those of sqlite3_prepare_v3(). Returns NULL when there is none (`rc` is SQLITE_OK) or on failure (error text
 ** in the output buffer). Sets rc, head, tail, error_offset, and what dqlite_describe() sets.
 */
 sqlite3_stmt *dqlite_prepare(

@@ -169,7 +169,7 @@ export class Connection implements Disposable {
    */
   *statements(sql: string): Generator<Statement, void, void> {
     const bytes = encodeSql(sql);
-    for (let at = 0; at < bytes.length;) {
+    for (let at = 0; at < bytes.length - 1;) {
       const { statement, tail } = this.#prepareAt(bytes, at, 0);
       if (statement === undefined) return;
       try {
@@ -245,14 +245,16 @@ export class Connection implements Disposable {
 
   #prepare(sql: string, flags: number): Prepared {
     const bytes = encodeSql(sql);
-    if (bytes.length === 0) return { statement: undefined, tail: "" };
     const { statement, tail } = this.#prepareAt(bytes, 0, flags);
     if (statement === undefined) return { statement, tail: "" };
-    const isAscii = bytes.length === sql.length;
-    return { statement, tail: isAscii ? sql.slice(tail) : decodeText(bytes.subarray(tail)) };
+    const isAscii = bytes.length - 1 === sql.length;
+    return { statement, tail: isAscii ? sql.slice(tail) : decodeText(bytes.subarray(tail, -1)) };
   }
 
-  /** @param at Where in the text to begin, in bytes; not at its end. */
+  /**
+   * @param text SQL that ends with a NUL.
+   * @param at Where in the text to begin, in bytes.
+   */
   #prepareAt(text: Uint8Array, at: number, flags: number): Piece {
     const { library, scratch } = this;
     const { result, out } = scratch;
@@ -260,14 +262,14 @@ export class Connection implements Disposable {
     const handle = library.c.dqlite_prepare(
       this.#open(),
       sql,
-      sql.length,
+      sql.length - 1,
       flags,
       out,
       out.length,
       scratch.resultBytes,
     );
     if (result[FIELD.rc] !== SQLITE_OK) throw this.#parseError(text, at);
-    if (handle === null) return { statement: undefined, tail: text.length };
+    if (handle === null) return { statement: undefined, tail: text.length - 1 };
     const tail = result[FIELD.tail]!;
     const own = decodeText(sql.subarray(result[FIELD.head]!, tail)).trim();
     const description = takeDescription(library, scratch, handle);
@@ -286,7 +288,7 @@ export class Connection implements Disposable {
   }
 }
 
-/** SQL as UTF-8. SQLite would take a NUL character for the end of the text. */
+/** SQL as UTF-8 behind which a NUL stands; one inside would be taken for the end. */
 function encodeSql(sql: string): Uint8Array {
   if (sql.length > SQL_LENGTH_MAX) {
     throw new DatabaseError(
@@ -299,5 +301,5 @@ function encodeSql(sql: string): Uint8Array {
       sqlOffset: sql.indexOf("\0"),
     });
   }
-  return encoder.encode(sql);
+  return encoder.encode(`${sql}\0`);
 }

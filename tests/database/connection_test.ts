@@ -203,7 +203,7 @@ test("a script runs to the first error, and what came before it stays", () => {
   expect(query(db, "SELECT a FROM t")).toEqual([[1n]]);
 });
 
-test("a long script takes time in proportion to its length", () => {
+test("a script of 20,000 statements runs whole", () => {
   using folder = new Folder();
   const db = folder.connect();
   const inserts = Array.from({ length: 20_000 }, (_, i) => `INSERT INTO t VALUES (${i}, 'é');\n`);
