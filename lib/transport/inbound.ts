@@ -1,5 +1,5 @@
 import { DatabaseError } from "../base/errors.ts";
-import { CONTROL_BYTES_MAX, FRAME_BYTES_MAX } from "../base/limits.ts";
+import { CALLER_QUEUE_BYTES_MAX, CONTROL_BYTES_MAX, FRAME_BYTES_MAX } from "../base/limits.ts";
 import type { Connection } from "../io/network.ts";
 import type { Message, NodeId } from "../raft/types.ts";
 import type { Frame } from "../wire/frame.ts";
@@ -77,12 +77,13 @@ export class Inbound {
 
   #serveRaft(channel: Channel, theirs: Hello): void {
     const from = theirs.nodeId;
-    const caller: Caller = { channel, outbox: new Outbox(this.#options.clock) };
+    const outbox = new Outbox(this.#options.clock, CALLER_QUEUE_BYTES_MAX);
+    const caller: Caller = { channel, outbox };
     // A node that dials again has given up its earlier connection, or was started anew; what is
     // left of it must not arrive after what comes now.
     this.#callers.get(from)?.channel.fail(undefined);
     this.#callers.set(from, caller);
-    caller.outbox.attach(channel);
+    outbox.attach(channel);
     channel.established(FRAME_BYTES_MAX);
     channel.handler = this.#raftHandler(from, caller);
     this.#boots.seen(from, theirs.bootId);

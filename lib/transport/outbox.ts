@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { ByteWriter } from "../base/bytes.ts";
-import { FRAME_BYTES_MAX, PEER_QUEUE_BYTES_MAX, PEER_WRITE_BYTES } from "../base/limits.ts";
+import { FRAME_BYTES_MAX, PEER_WRITE_BYTES } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Message } from "../raft/types.ts";
 import { beginFrame, endFrame, FRAME_HEADER_BYTES } from "../wire/frame.ts";
@@ -13,14 +13,17 @@ import type { Channel } from "./channel.ts";
  */
 export class Outbox {
   readonly #clock: Clock;
+  readonly #queueBytesMax: number;
   #channel: Channel | undefined;
   #isBlocked = false;
   #isScheduled = false;
   #messages: { readonly message: Message; readonly sizeBytes: number }[] = [];
   #queuedBytes = 0;
 
-  constructor(clock: Clock) {
+  /** @param queueBytesMax Bytes that may wait; further messages are dropped. */
+  constructor(clock: Clock, queueBytesMax: number) {
     this.#clock = clock;
+    this.#queueBytesMax = queueBytesMax;
   }
 
   /** Bytes that wait. */
@@ -46,7 +49,7 @@ export class Outbox {
   add(message: Message): boolean {
     const sizeBytes = FRAME_HEADER_BYTES + messageSizeBytes(message);
     assert(sizeBytes <= FRAME_BYTES_MAX, `a message of ${sizeBytes} bytes fits no frame`);
-    if (this.#queuedBytes + sizeBytes > PEER_QUEUE_BYTES_MAX) return false;
+    if (this.#queuedBytes + sizeBytes > this.#queueBytesMax) return false;
     this.#messages.push({ message, sizeBytes });
     this.#queuedBytes += sizeBytes;
     this.#schedule();

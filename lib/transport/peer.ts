@@ -45,8 +45,13 @@ export class Peer {
     this.member = member;
     this.#options = options;
     this.#onBoot = onBoot;
-    this.#outbox = new Outbox(options.clock);
+    this.#outbox = new Outbox(options.clock, PEER_QUEUE_BYTES_MAX);
     this.#dial();
+  }
+
+  /** Writes what waits, as far as the connection takes it. */
+  flush(): void {
+    this.#outbox.flush();
   }
 
   /** Sends a message or queues it; false when the peer is out of reach at the moment. */

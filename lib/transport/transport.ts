@@ -96,6 +96,14 @@ export class Transport {
     this.#inbound.send(to, message);
   }
 
+  /**
+   * Hands what was sent to the network now, rather than at the end of the turn: a slow write to the
+   * disk that comes next does not hold it up.
+   */
+  flush(): void {
+    for (const peer of this.#peers.values()) peer.flush();
+  }
+
   /** Closes the port and every connection. What was sent before may still leave, for a moment. */
   close(): Promise<void> {
     this.#closed ??= this.#close();

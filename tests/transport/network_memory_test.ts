@@ -41,6 +41,7 @@ test("a cut link delays messages and a healed one delivers them in order", async
     await until(() => two.witness.rounds.length === 3, "what was held back");
     expect(two.witness.rounds).toEqual([1, 2, 3]);
   });
+  await until(() => network.openCount === 0, "the end of every connection");
 });
 
 test("a reset connection is reported once and dialled again", async () => {

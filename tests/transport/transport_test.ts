@@ -1,9 +1,19 @@
 import { expect, test } from "bun:test";
-import { PEER_QUEUE_BYTES_MAX } from "../../lib/base/limits.ts";
-import type { Connection, Network } from "../../lib/io/network.ts";
+import { PEER_QUEUE_BYTES_MAX, SILENT_PERIODS_MAX } from "../../lib/base/limits.ts";
+import { formatAddress } from "../../lib/io/address.ts";
+import { type Connection, IGNORE, type Network } from "../../lib/io/network.ts";
 import { tcpNetwork } from "../../lib/io/network_node.ts";
 import type { Member } from "../../lib/raft/types.ts";
-import { append, connectAll, errorOf, heartbeat, startNode } from "./harness.ts";
+import { greeting, helloOf } from "../../lib/transport/handshake.ts";
+import {
+  append,
+  CLUSTER,
+  connectAll,
+  errorOf,
+  fastClock,
+  heartbeat,
+  startNode,
+} from "./harness.ts";
 import { type TestNode, until, withNodes } from "./harness.ts";
 
 /** TCP on which the writes of dialled connections are counted. */
@@ -61,7 +71,7 @@ test("messages of every peer arrive in order, with their payloads", async () => 
   });
 });
 
-test("the messages of one turn leave in one write", async () => {
+test("the messages of one turn leave in one write, or at once when they are flushed", async () => {
   const { network, writes } = countingNetwork();
   const nodes = await pair(network);
   await withNodes(nodes, async () => {
@@ -73,6 +83,9 @@ test("the messages of one turn leave in one write", async () => {
     expect(writes.length).toBe(before);
     await until(() => two.witness.rounds.at(-1) === 199, "the messages");
     expect(writes.length).toBe(before + 1);
+    one.transport.send(2, heartbeat(200));
+    one.transport.flush();
+    expect(writes.length).toBe(before + 2);
   });
 });
 
@@ -87,6 +100,57 @@ test("a large message and many small ones pass through a slow reader in order", 
     await until(() => two.witness.messages.length === 24, "48 MiB");
     expect(two.witness.rounds).toEqual(Array.from({ length: 12 }, (_, i) => i));
     expect(one.witness.unreachable).toEqual([]);
+  });
+});
+
+test("a peer that does not read is not written to any further", async () => {
+  const { network, writes } = countingNetwork();
+  const one = await startNode(1, { network });
+  const accepted: Connection[] = [];
+  let receivedBytes = 0;
+  const hello = helloOf({ clusterId: () => CLUSTER, nodeId: 2, bootId: 5 }, "raft", 0);
+  const listener = await tcpNetwork.listen({ host: "127.0.0.1", port: 0 }, (connection) => {
+    accepted.push(connection);
+    connection.handler = {
+      ...IGNORE,
+      onData(bytes) {
+        if (receivedBytes === 0) connection.write(greeting(hello));
+        receivedBytes += bytes.length;
+      },
+    };
+  });
+  await withNodes([one], async () => {
+    one.transport.setPeers([{ id: 2, address: formatAddress(listener.address), httpUrl: "" }]);
+    await until(() => one.witness.boots.length === 1, "the handshake");
+    accepted[0]!.pause();
+    const payload = new Uint8Array(1_000_000);
+    for (let i = 0; i < 60; i++) {
+      one.transport.send(2, append(i, payload));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const writtenBytes = () => writes.reduce((sum, bytes) => sum + bytes.length, 0);
+    expect(writtenBytes()).toBeLessThan(20_000_000);
+    accepted[0]!.resume();
+    await until(() => receivedBytes > 60_000_000, "the rest");
+    expect(writtenBytes()).toBe(receivedBytes);
+  });
+  listener.close();
+});
+
+test("an idle connection stays, for keepalives show that both sides live", async () => {
+  const { network, writes } = countingNetwork();
+  const clock = fastClock(50);
+  const nodes = [
+    await startNode(1, { network, options: { clock } }),
+    await startNode(2, { options: { clock } }),
+  ];
+  await withNodes(nodes, async () => {
+    const [one, two] = nodes as [TestNode, TestNode];
+    one.transport.setPeers([two.member]);
+    await until(() => writes.length > 4 * SILENT_PERIODS_MAX, "keepalives");
+    expect(one.witness.unreachable).toEqual([]);
+    expect(two.witness.boots).toEqual(["1:101"]);
+    expect(two.witness.messages).toEqual([]);
   });
 });
 
@@ -139,6 +203,7 @@ test("a peer that is not there is reported once, and found when it comes", async
     const two = await startNode(2, { address: gone.member.address });
     nodes.push(two);
     await delivered(one, two, 2);
+    expect(two.witness.rounds).not.toContain(1);
     expect(one.witness.unreachable).toEqual([2]);
     expect(one.witness.rejects).toEqual([]);
   });
