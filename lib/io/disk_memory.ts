@@ -66,6 +66,21 @@ export class MemoryDisk implements Disk {
     return next;
   }
 
+  /**
+   * Ends every open file and every write under way, as the end of the process does; the machine
+   * goes on, so that everything written can still be read, durable or not.
+   *
+   * @returns The disk as the next process finds it.
+   */
+  endProcess(): MemoryDisk {
+    this.#dead = true;
+    const next = new MemoryDisk(this.schedule);
+    next.#names = this.#names;
+    next.#changes = this.#changes;
+    for (const folder of this.#folders) next.#folders.add(folder);
+    return next;
+  }
+
   open(path: string, options: { readonly create: boolean }): DiskFile {
     this.#check("open", path);
     let content = this.#names.get(path);
@@ -214,6 +229,7 @@ class MemoryFile implements DiskFile {
         this.#content.syncRange(offset, at);
       } catch (error) {
         failure = error instanceof Error ? error : new Error(String(error));
+        this.#content.failRange(offset, at);
       }
       done(failure);
     });

@@ -16,6 +16,8 @@ export class MemoryContent {
   #durableSize = 0;
   /** By sector, what the medium holds; a sector that is not here is durable as it is. */
   readonly #durable = new Map<number, Uint8Array<ArrayBuffer>>();
+  /** Sectors whose write failed: no later sync makes them durable, unless they are written again. */
+  readonly #forgotten = new Set<number>();
 
   get size(): number {
     return this.#size;
@@ -30,6 +32,9 @@ export class MemoryContent {
     this.#grow(end);
     this.#keepDurable(offset, end);
     this.#bytes.set(bytes, offset);
+    for (let sector = sectorOf(offset); sector <= sectorOf(end - 1); sector++) {
+      this.#forgotten.delete(sector);
+    }
   }
 
   truncate(size: number): void {
@@ -40,8 +45,20 @@ export class MemoryContent {
   }
 
   sync(): void {
-    this.#durable.clear();
+    for (const sector of this.#durable.keys()) {
+      if (!this.#forgotten.has(sector)) this.#durable.delete(sector);
+    }
     this.#durableSize = this.#size;
+  }
+
+  /**
+   * What a system does after a failed write: `[start, end)` can still be read, counts as written,
+   * and is not on the medium (Rebello et al., "Can Applications Recover from fsync Failures?").
+   */
+  failRange(start: number, end: number): void {
+    for (let sector = sectorOf(start); sector <= sectorOf(end - 1); sector++) {
+      if (this.#durable.has(sector)) this.#forgotten.add(sector);
+    }
   }
 
   /** Makes the sectors of `[start, end)` durable, and no others. */

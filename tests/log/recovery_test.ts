@@ -313,6 +313,38 @@ test("a start that is cut short anywhere is repeated without loss", () => {
   }
 });
 
+test("what a start has found stays found: a power cut right after it takes nothing back", () => {
+  for (const failing of [false, true]) {
+    const fixture = new Fixture();
+    fixture.write({ entries: commands(1, 2, 1, 700) });
+    // The process ends in the middle of a write, or of one that failed; the cache holds it all.
+    if (failing) fixture.disk.failNext("log batch", new Error("EIO"));
+    fixture.log.append(fullBatch({ entries: commands(3, 4, 1, 700) }), () => {});
+    if (failing) fixture.loop.settle();
+    else fixture.loop.turn();
+    const second = new Fixture({ disk: fixture.disk.endProcess() });
+    expect(contents(second.log)).toEqual(commands(1, 4, 1, 700));
+    expect(contents(second.restart().log)).toEqual(commands(1, 4, 1, 700));
+  }
+});
+
+test("what lies before a torn batch is durable once the log goes on behind it", () => {
+  const fixture = new Fixture();
+  fixture.write({ entries: commands(1, 2, 1, 700) });
+  fixture.disk.failNext("log batch", new Error("EIO"));
+  fixture.log.append(fullBatch({ entries: commands(3, 4, 1, 700) }), () => {});
+  fixture.loop.settle();
+  const disk = fixture.disk.endProcess();
+  // Behind the batch that only the cache holds, a torn one.
+  const file = disk.open(FIRST, { create: false });
+  file.write(file.size() - SECTOR_BYTES, new Uint8Array(9).fill(1));
+  file.close();
+  const second = new Fixture({ disk });
+  expect(second.log.recovery.torn?.path).toBe(FIRST);
+  expect(contents(second.log)).toEqual(commands(1, 4, 1, 700));
+  expect(contents(second.restart().log)).toEqual(commands(1, 4, 1, 700));
+});
+
 test("a damaged entry is refused when it is read back, not passed on", () => {
   const fixture = new Fixture({ cacheBytesMax: 1 });
   fixture.write({ entries: commands(1, 3, 1, 500) });
