@@ -200,6 +200,8 @@ export class NodeStarter {
     this.#maintenance = maintenance;
     operations.attach({ clusterId, raft, replica, machine, membership, maintenance });
     transport.setPeers(raft.status().configuration.members);
+    // Nobody else could lead: there is nothing to wait for.
+    if (raft.status().configuration.voters.length === 1) raft.campaign();
     replica.start();
     membership.start();
     this.#stack.defer(() => this.#handOver(membership, raft));

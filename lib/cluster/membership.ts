@@ -116,11 +116,13 @@ export class Membership {
     }
   }
 
+  /** The voter that is furthest ahead; one that answered lately goes before one that did not. */
   #bestSuccessor(): NodeId | undefined {
     const { peers, configuration } = this.#raft.status();
     return peers
-      .filter(({ id, active }) => active && configuration.voters.includes(id))
-      .toSorted((a, b) => b.matchIndex - a.matchIndex)[0]?.id;
+      .filter(({ id }) => configuration.voters.includes(id))
+      .toSorted((a, b) => Number(b.active) - Number(a.active) || b.matchIndex - a.matchIndex)[0]
+      ?.id;
   }
 
   #promote(): void {

@@ -186,11 +186,14 @@ export class SessionManager implements Sessions {
     const oneShot = isOneShot(request.requests);
     const write = leading && looksLikeWrite(request.requests);
     const worker = oneShot && write ? WRITER : this.#pool.pick();
-    const stream = oneShot
-      ? undefined
-      : this.#streams.open(worker, leading, this.#clock.nowMs());
+    const stream = oneShot ? undefined : this.#streams.open(worker, leading, this.#clock.nowMs());
     if (stream !== undefined) this.#pool.streams(worker, 1);
-    const pending = this.#newPending(request, { stream, resumed: false, leading, worker }, resolve, reject);
+    const pending = this.#newPending(
+      request,
+      { stream, resumed: false, leading, worker },
+      resolve,
+      reject,
+    );
     if (!leading) this.#runOnFollower(pending);
     else if (oneShot && write) this.#queueOneShot(pending);
     else this.#runOnLeader(pending);

@@ -28,7 +28,8 @@ export type StreamEnd = Extract<
 const REASONS: Readonly<Record<StreamEnd, string>> = {
   STREAM_EXPIRED: "The stream has expired due to inactivity",
   TRANSACTION_TIMEOUT: "The transaction was rolled back: it was idle while others waited to write",
-  TRANSACTION_LOST: "The stream ended, and its transaction was rolled back: its node stopped leading",
+  TRANSACTION_LOST:
+    "The stream ended, and its transaction was rolled back: its node stopped leading",
   SHUTTING_DOWN: "The stream is closed: its node stops",
 };
 

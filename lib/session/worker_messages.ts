@@ -62,7 +62,11 @@ export type FromWorker =
   | { readonly type: "ready" }
   | { readonly type: "done"; readonly results: readonly JobResult[] }
   /** Every job of the grant is done: the write turn is free. */
-  | { readonly type: "granted_done"; readonly results: readonly JobResult[]; readonly grant: number }
+  | {
+    readonly type: "granted_done";
+    readonly results: readonly JobResult[];
+    readonly grant: number;
+  }
   | { readonly type: "need_turn"; readonly jobId: number }
   /** The stream's transaction, if any, is rolled back. */
   | { readonly type: "stream_closed"; readonly streamId: number }
