@@ -94,6 +94,7 @@ class Run {
       [upTo(1), (run) => run.#transfer()],
       [upTo(2), (run) => run.#breakConnection()],
       [upTo(1), (run) => run.#campaign()],
+      [upTo(2), (run) => run.#compact()],
     ];
   }
 
@@ -235,6 +236,24 @@ class Run {
 
   #campaign(): void {
     this.#input(this.#running(), ({ raft }) => raft?.campaign());
+  }
+
+  /**
+   * A node forgets the beginning of its log. Not beyond what every node holds, since here nobody
+   * sends snapshots; so a node that joined and is behind keeps everyone from forgetting.
+   */
+  #compact(): void {
+    const node = this.#running();
+    if (node?.raft === undefined || node.writes.length > 0) return;
+    let upTo = Math.min(node.raft.commitIndex, this.#oracle.commits.index);
+    for (const { durable } of this.#cluster.nodes.values()) {
+      let held = Math.min(upTo, durable.entries.length);
+      while (held > 0 && durable.entries[held - 1] !== this.#oracle.commits.entries[held - 1]) {
+        held--;
+      }
+      upTo = Math.min(upTo, held);
+    }
+    if (upTo > node.base.index) this.#cluster.compact(node.id, upTo + 1);
   }
 
   /** Everything works again: there is a leader, proposals commit, all members agree. */

@@ -1,0 +1,128 @@
+import { expect, test } from "bun:test";
+import { MEMBERS_MAX } from "../../lib/base/limits.ts";
+import { below, SeededRandom } from "../../lib/base/random.ts";
+import {
+  applyChange,
+  checkConfiguration,
+  ConfigurationStack,
+  EMPTY_CONFIGURATION,
+  initialConfiguration,
+  isJoint,
+  isVoter,
+  leaveJoint,
+  votersOf,
+} from "../../lib/raft/configuration.ts";
+import { hasQuorum } from "../../lib/raft/quorum.ts";
+import type { Configuration, ConfigurationChange } from "../../lib/raft/types.ts";
+import { memberOf } from "./harness.ts";
+
+function apply(configuration: Configuration, change: ConfigurationChange): Configuration {
+  const result = applyChange(configuration, change);
+  if ("invalid" in result) throw new Error(result.invalid);
+  return result.configuration;
+}
+
+function refusal(configuration: Configuration, change: ConfigurationChange): string {
+  const result = applyChange(configuration, change);
+  return "invalid" in result ? result.invalid : "accepted";
+}
+
+const THREE = initialConfiguration([3, 1, 2].map(memberOf));
+
+test("a node joins as a learner and becomes a voter through a joint configuration", () => {
+  const learner = apply(THREE, { type: "add_learner", member: memberOf(4) });
+  expect(learner.learners).toEqual([4]);
+  expect(learner.voters).toEqual([1, 2, 3]);
+  expect(isJoint(learner)).toBe(false);
+  const joint = apply(learner, { type: "promote", id: 4 });
+  expect([joint.voters, joint.votersOutgoing, joint.learners]).toEqual([
+    [1, 2, 3, 4],
+    [1, 2, 3],
+    [],
+  ]);
+  expect(leaveJoint(joint).voters).toEqual([1, 2, 3, 4]);
+});
+
+test("a removed voter stays a member until the joint configuration is left", () => {
+  const joint = apply(THREE, { type: "remove", id: 2 });
+  expect(joint.members.map(({ id }) => id)).toEqual([1, 2, 3]);
+  expect(votersOf(joint)).toEqual([1, 2, 3]);
+  expect(isVoter(joint, 2)).toBe(true);
+  expect(leaveJoint(joint).members.map(({ id }) => id)).toEqual([1, 3]);
+});
+
+test("a learner is removed in one step", () => {
+  const learner = apply(THREE, { type: "add_learner", member: memberOf(4) });
+  expect(apply(learner, { type: "remove", id: 4 })).toEqual(THREE);
+});
+
+test("an update changes the addresses of one member and nothing else", () => {
+  const member = { id: 2, address: "a:1", httpUrl: "http://b:2" };
+  const updated = apply(THREE, { type: "update_member", member });
+  expect(updated.members[1]).toEqual(member);
+  expect({ ...updated, members: [] }).toEqual({ ...THREE, members: [] });
+});
+
+test("changes that make no sense are refused", () => {
+  expect(refusal(THREE, { type: "add_learner", member: memberOf(2) })).toContain("already");
+  expect(refusal(THREE, { type: "add_learner", member: memberOf(0) })).toContain("positive");
+  expect(refusal(THREE, { type: "promote", id: 2 })).toContain("voter already");
+  expect(refusal(THREE, { type: "promote", id: 7 })).toContain("not a member");
+  expect(refusal(THREE, { type: "remove", id: 7 })).toContain("not a member");
+  expect(refusal(THREE, { type: "update_member", member: memberOf(7) })).toContain("not a member");
+  const one = initialConfiguration([memberOf(1)]);
+  expect(refusal(one, { type: "remove", id: 1 })).toContain("only voter");
+});
+
+test("the number of members is bounded", () => {
+  let configuration = THREE;
+  for (let id = 4; id <= MEMBERS_MAX; id++) {
+    configuration = apply(configuration, { type: "add_learner", member: memberOf(id) });
+  }
+  const change = { type: "add_learner", member: memberOf(MEMBERS_MAX + 1) } as const;
+  expect(refusal(configuration, change)).toContain(`at most ${MEMBERS_MAX}`);
+});
+
+test("every quorum meets every quorum of the configuration before and after", () => {
+  const random = new SeededRandom(3);
+  const ids = [1, 2, 3, 4, 5, 6];
+  let configuration = initialConfiguration([1, 2, 3].map(memberOf));
+  for (let round = 0; round < 400; round++) {
+    const id = ids[below(random, ids.length)]!;
+    const changes = [
+      { type: "add_learner", member: memberOf(id) },
+      { type: "promote", id },
+      { type: "remove", id },
+    ] as const;
+    const next = isJoint(configuration)
+      ? { configuration: leaveJoint(configuration) }
+      : applyChange(configuration, changes[below(random, 3)]!);
+    if ("invalid" in next) continue;
+    checkConfiguration(next.configuration);
+    for (let subset = 0; subset < 1 << ids.length; subset++) {
+      const inside = (voter: number) => (subset & (1 << (voter - 1))) !== 0;
+      const disjoint = hasQuorum(configuration, inside) &&
+        hasQuorum(next.configuration, (voter) => !inside(voter));
+      expect(disjoint).toBe(false);
+    }
+    configuration = next.configuration;
+  }
+});
+
+test("truncation brings back the configuration before, compaction keeps the one in force", () => {
+  const stack = new ConfigurationStack({ index: 0, configuration: EMPTY_CONFIGURATION });
+  const four = apply(THREE, { type: "add_learner", member: memberOf(4) });
+  stack.push({ index: 1, configuration: THREE });
+  stack.push({ index: 5, configuration: four });
+  expect(stack.latest.index).toBe(5);
+  expect(stack.at(4).index).toBe(1);
+  expect(stack.truncate(6)).toBe(false);
+  expect(stack.truncate(5)).toBe(true);
+  expect(stack.latest).toEqual({ index: 1, configuration: THREE });
+  stack.push({ index: 7, configuration: four });
+  stack.compact(6);
+  expect(stack.at(6).index).toBe(1);
+  expect(stack.between(1, 9).map(({ index }) => index)).toEqual([7]);
+  expect(() => stack.at(0)).toThrow();
+  expect(() => stack.truncate(1)).toThrow();
+});

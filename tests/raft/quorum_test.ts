@@ -1,0 +1,77 @@
+import { expect, test } from "bun:test";
+import { below, SeededRandom } from "../../lib/base/random.ts";
+import { hasQuorum, majority, majorityValue, quorumValue, tally } from "../../lib/raft/quorum.ts";
+import type { Configuration, NodeId } from "../../lib/raft/types.ts";
+
+function configurationOf(voters: NodeId[], votersOutgoing: NodeId[] = []): Configuration {
+  return { voters, votersOutgoing, learners: [], members: [] };
+}
+
+/** Every subset of the voters that is a majority, tried one by one. */
+function slowMajorityValue(voters: readonly NodeId[], valueOf: (id: NodeId) => number): number {
+  let best = 0;
+  for (let subset = 0; subset < 1 << voters.length; subset++) {
+    const members = voters.filter((_, at) => subset & (1 << at));
+    if (members.length * 2 <= voters.length) continue;
+    best = Math.max(best, Math.min(...members.map(valueOf)));
+  }
+  return best;
+}
+
+function randomVoters(random: SeededRandom): NodeId[] {
+  return [1, 2, 3, 4, 5, 6, 7].filter(() => below(random, 2) === 0);
+}
+
+test("a majority is more than half", () => {
+  expect([1, 2, 3, 4, 5, 6, 7].map(majority)).toEqual([1, 2, 2, 3, 3, 4, 4]);
+});
+
+test("the value of a majority agrees with trying every subset", () => {
+  const random = new SeededRandom(1);
+  for (let round = 0; round < 5000; round++) {
+    const voters = randomVoters(random);
+    const outgoing = randomVoters(random);
+    const values = new Map([...voters, ...outgoing].map((id) => [id, below(random, 6)]));
+    const valueOf = (id: NodeId) => values.get(id) ?? 0;
+    const slow = slowMajorityValue(voters, valueOf);
+    expect(majorityValue(voters, valueOf)).toBe(slow);
+    const joint = outgoing.length === 0 ? slow : Math.min(
+      slow,
+      slowMajorityValue(outgoing, valueOf),
+    );
+    expect(quorumValue(configurationOf(voters, outgoing), valueOf)).toBe(joint);
+  }
+});
+
+test("votes are won, lost or pending as every way to fill in the missing ones says", () => {
+  const random = new SeededRandom(2);
+  for (let round = 0; round < 3000; round++) {
+    const configuration = configurationOf(
+      [1, ...randomVoters(random).slice(1)],
+      randomVoters(random),
+    );
+    const voters = [...new Set([...configuration.voters, ...configuration.votersOutgoing])];
+    const votes = new Map<NodeId, boolean>();
+    for (const id of voters) if (below(random, 3) > 0) votes.set(id, below(random, 2) === 0);
+    const missing = voters.filter((id) => !votes.has(id));
+    let wins = 0;
+    for (let filled = 0; filled < 1 << missing.length; filled++) {
+      const granted = (id: NodeId) => votes.get(id) ?? (filled & (1 << missing.indexOf(id))) !== 0;
+      if (hasQuorum(configuration, granted)) wins++;
+    }
+    const expected = wins === 0 ? "lost" : wins === 1 << missing.length ? "won" : "pending";
+    expect(tally(configuration, votes)).toBe(expected);
+  }
+});
+
+test("a joint configuration needs both halves", () => {
+  const joint = configurationOf([1, 2, 3], [3, 4, 5]);
+  expect(hasQuorum(joint, (id) => [1, 2].includes(id))).toBe(false);
+  expect(hasQuorum(joint, (id) => [4, 5].includes(id))).toBe(false);
+  expect(hasQuorum(joint, (id) => [2, 3, 4].includes(id))).toBe(true);
+});
+
+test("votes of nodes outside the configuration do not count", () => {
+  const votes = new Map([[1, true], [8, true], [9, true]]);
+  expect(tally(configurationOf([1, 2, 3]), votes)).toBe("pending");
+});
