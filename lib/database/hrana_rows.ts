@@ -1,6 +1,8 @@
 /** Rows as the JSON that Hrana carries; the encoding itself is done in C, for speed. */
 import type { Library } from "../../ffi/library.ts";
 import { assert } from "../base/assert.ts";
+import { DatabaseError } from "../base/errors.ts";
+import { RESPONSE_BYTES_MAX } from "../base/limits.ts";
 import { decodeText, type RowBatch, type Rows } from "./values.ts";
 
 /** The buffer to start with, and the largest that is kept between calls. */
@@ -11,19 +13,45 @@ let kept: Uint8Array | undefined;
 /**
  * The rows as a JSON array of arrays of Hrana values: integers as strings, infinite reals as null,
  * blobs in base64 without padding, text that is not UTF-8 with U+FFFD in place of the bad bytes.
+ *
+ * @param bytesMax Bound of the JSON, which may be many times the size of the rows.
+ * @throws {DatabaseError} `RESPONSE_TOO_LARGE` above the bound. The statement has run by then: of
+ * one that writes, the outcome is unknown.
  */
-export function encodeRowsAsHrana(library: Library, rows: Rows): string {
+export function encodeRowsAsHrana(
+  library: Library,
+  rows: Rows,
+  bytesMax: number = RESPONSE_BYTES_MAX,
+): string {
   if (rows.count === 0) return "[]";
   const { batches, columnCount } = rows;
-  if (batches.length === 1) return encodeBatch(library, batches[0]!, columnCount);
-  const inner = batches.map((batch) => encodeBatch(library, batch, columnCount).slice(1, -1));
+  if (batches.length === 1) return encodeBatch(library, batches[0]!, columnCount, bytesMax);
+  const inner: string[] = [];
+  let leftBytes = bytesMax;
+  for (const batch of batches) {
+    const json = encodeBatch(library, batch, columnCount, leftBytes);
+    leftBytes -= json.length;
+    inner.push(json.slice(1, -1));
+  }
   return `[${inner.join(",")}]`;
 }
 
-function encodeBatch(library: Library, batch: RowBatch, columnCount: number): string {
+function encodeBatch(
+  library: Library,
+  batch: RowBatch,
+  columnCount: number,
+  bytesMax: number,
+): string {
   kept ??= new Uint8Array(KEPT_BYTES);
   let out = kept;
   let sizeBytes = encodeInto(library, batch, columnCount, out);
+  if (sizeBytes > bytesMax) {
+    throw new DatabaseError(
+      "RESPONSE_TOO_LARGE",
+      "The rows as JSON exceed the bound of a response; the statement itself has run",
+      { outcome: "unknown", hint: "Ask for fewer rows, or for pieces with LIMIT" },
+    );
+  }
   if (sizeBytes > out.length) {
     out = new Uint8Array(sizeBytes);
     sizeBytes = encodeInto(library, batch, columnCount, out);

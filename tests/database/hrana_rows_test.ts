@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { encodeRowsAsHrana } from "../../lib/database/hrana_rows.ts";
 import { type RowBatch, Rows, type Value } from "../../lib/database/values.ts";
-import { Folder, library } from "./fixture.ts";
+import { errorOf, Folder, library } from "./fixture.ts";
 
 function encode(sql: string, args: Value[] = []): string {
   using folder = new Folder();
@@ -93,6 +93,20 @@ test("blobs are base64 without padding", () => {
 test("JSON larger than the buffer at hand is made in one of its own", () => {
   const value = "\u0001".repeat(150_000);
   expect(json(value)).toEqual({ type: "text", value });
+});
+
+test("JSON above its bound is refused, and may come in several batches", () => {
+  using folder = new Folder();
+  const sql = "WITH s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s LIMIT 20000) " +
+    "SELECT n, NULL, NULL FROM s";
+  const { rows } = folder.connect().prepare(sql).statement!.run();
+  const sizeBytes = encodeRowsAsHrana(library, rows).length;
+  expect(sizeBytes).toBeGreaterThan(5 * rows.sizeBytes);
+  expect(encodeRowsAsHrana(library, rows, sizeBytes + rows.batches.length)).toHaveLength(sizeBytes);
+  for (const bytesMax of [100, sizeBytes / 2, sizeBytes - 100]) {
+    const error = errorOf(() => encodeRowsAsHrana(library, rows, bytesMax));
+    expect([error.code, error.outcome]).toEqual(["RESPONSE_TOO_LARGE", "unknown"]);
+  }
 });
 
 test("bytes that are no rows are noticed", () => {
