@@ -73,6 +73,15 @@ export class Reads {
     }
   }
 
+  /** Leadership is lost: reads that may not ask again are answered with "no leader". */
+  failFixed(): void {
+    for (const [ticket, read] of [...this.#pending]) {
+      if (read.retry) continue;
+      this.#pending.delete(ticket);
+      read.callback(undefined);
+    }
+  }
+
   /** Answers everyone who waits with "no leader". */
   fail(): void {
     const reads = [...this.#pending.values()];

@@ -208,6 +208,8 @@ export class Replica {
 
   /** Asks for the index that a linearizable read must wait for. */
   linearize(options: ReadOptions, callback: ReadCallback): void {
+    // A change of role that is not carried out yet must not pass for leadership.
+    this.process();
     if (this.#mode === "stopped") callback(undefined);
     else {
       this.#reads.read(this.#clock.nowMs(), options, callback);
@@ -369,6 +371,7 @@ export class Replica {
     this.#machine.follow();
     const committedSeq = this.#proposals.committedSeq;
     this.#gate.fail((seq) => this.#lostError(seq));
+    this.#reads.failFixed();
     this.#events.onRetiring(() => this.#rewind(committedSeq));
   }
 
@@ -379,6 +382,8 @@ export class Replica {
         this.#clock.after(REWIND_RETRY_MS, () => this.#rewind(seq));
         return;
       }
+      // What was taken back is settled too: nobody reads it any more.
+      this.#gate.open(this.#machine.lastSeq());
       this.#mode = "following";
       this.#apply();
     } catch (error) {
@@ -427,6 +432,7 @@ export class Replica {
       const ticks = Math.max(1, Math.min(elapsed, LATE_TICKS_MAX));
       for (let tick = 0; tick < ticks; tick++) this.#raft.tick();
       this.#reads.sweep(nowMs);
+      if (this.#stalled !== undefined) this.captured();
       this.process();
       this.#scheduleTick();
     });

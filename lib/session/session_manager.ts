@@ -37,6 +37,9 @@ interface Pending {
   /** Whether it runs on the leader's databases, ahead of the quorum. */
   readonly leading: boolean;
   worker: number;
+  /** Until when it must have come to a worker. */
+  readonly deadlineMs: number;
+  dispatched: boolean;
   /** Its place in the write queue, while it waits there in the middle of its work. */
   turn: Turn | undefined;
   /** Whether leadership was confirmed after the request arrived; undefined while it is asked. */
@@ -239,6 +242,8 @@ export class SessionManager implements Sessions {
     const pending: Pending = {
       ...place,
       job,
+      deadlineMs: this.#deadline(LEADER_WAIT_MS),
+      dispatched: false,
       turn: undefined,
       confirmed: undefined,
       result: undefined,
@@ -291,6 +296,7 @@ export class SessionManager implements Sessions {
 
   #dispatch(pendings: readonly Pending[], grant: number | undefined): void {
     const jobs = pendings.map((pending) => pending.job);
+    for (const pending of pendings) pending.dispatched = true;
     this.#pool.post(pendings[0]!.worker, { type: "run", jobs, grant });
   }
 
@@ -482,6 +488,11 @@ export class SessionManager implements Sessions {
 
   #sweep(nowMs: number): void {
     this.#queue.expire(nowMs);
+    for (const pending of [...this.#pending.values()]) {
+      // Writers wait in the queue, which has a bound of its own.
+      const waits = !pending.dispatched && !pending.leading;
+      if (waits && nowMs > pending.deadlineMs) this.#refuse(pending, this.#notLeader());
+    }
     for (const stream of [...this.#streams.values()]) {
       if (stream.jobId !== undefined) continue;
       const idleMs = nowMs - stream.lastUsedMs;

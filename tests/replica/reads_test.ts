@@ -45,3 +45,12 @@ test("a read gives up at its deadline", () => {
   reads.sweep(1000);
   expect(answers).toEqual([undefined]);
 });
+
+test("when leadership is lost a read that ran meanwhile fails, and one that did not asks on", () => {
+  const { reads, answers, note } = asked();
+  reads.read(0, { deadlineMs: 1000, retry: false }, note);
+  reads.read(0, { deadlineMs: 1000, retry: true }, note);
+  reads.failFixed();
+  expect(answers).toEqual([undefined]);
+  expect(reads.size).toBe(1);
+});
