@@ -68,20 +68,18 @@ async function runOn(cluster: LocalCluster, options: DemoOptions): Promise<boole
   const ledger = new Ledger();
   const queue = new PlaceQueue();
   const chaosCount = { kills: 0, leaderKills: 0 };
-  const over = new AbortController();
-  const stop = () => over.abort();
-  signal.addEventListener("abort", stop);
-  const shared = { places, queue, ledger, random, signal: over.signal };
+  const timeUp = new AbortController();
+  const over = AbortSignal.any([signal, timeUp.signal]);
+  const shared = { places, queue, ledger, random, signal: over };
   const writers = cluster.nodes.flatMap((node) =>
     Array.from({ length: WRITERS_PER_NODE }, () => runWriter(node, shared))
   );
-  const progress = showProgress(write, cluster, ledger, chaosCount, over.signal);
-  const chaos = runChaos(cluster, new SeededRandom(seed + 1), chaosCount, over.signal);
+  const progress = showProgress(write, cluster, ledger, chaosCount, over);
+  const chaos = runChaos(cluster, new SeededRandom(seed + 1), chaosCount, over);
   const parts = [chaos, progress, ...writers];
   // Whatever fails ends the run; the reason is thrown once all parts have come to rest.
-  await Promise.race([pause(seconds * 1000, over.signal), ...parts]).catch(() => undefined);
-  stop();
-  signal.removeEventListener("abort", stop);
+  await Promise.race([pause(seconds * 1000, over), ...parts]).catch(() => undefined);
+  timeUp.abort();
   const failed = (await Promise.allSettled(parts)).find((part) => part.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   if (signal.aborted) throw new Error("Interrupted");

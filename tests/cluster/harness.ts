@@ -2,7 +2,7 @@
  * Real nodes as processes of their own, on free ports of 127.0.0.1 and in a folder of their own.
  * Whatever a test does, they are gone afterwards.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { LocalCluster, NodeProcess } from "../../lib/demo/nodes.ts";
 import { type HranaValue, query, type Reply } from "../../lib/demo/sql.ts";
@@ -29,8 +29,18 @@ export function commandOf(runner: Runner): readonly string[] {
     case "bun":
       return [process.execPath, join(ROOT, "cli.ts")];
     case "deno":
-      return [join(ROOT, "node_modules/.bin/deno"), "run", "-A", join(ROOT, "cli.ts")];
+      return [denoBinary(), "run", "-A", join(ROOT, "cli.ts")];
   }
+}
+
+/** Deno itself: its package's command is a wrapper, and killing that would leave the node alive. */
+function denoBinary(): string {
+  const scope = join(ROOT, "node_modules/@deno");
+  for (const name of readdirSync(scope)) {
+    const binary = join(scope, name, "deno");
+    if (existsSync(binary)) return binary;
+  }
+  throw new Error(`There is no deno under ${scope}: run bun install`);
 }
 
 /** What a test gets. */
