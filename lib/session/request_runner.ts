@@ -159,14 +159,16 @@ function* runStatement(context: StreamContext, stmt: Statement): Run<StatementRe
 
 /** Runs statement after statement, and stops at the first error. */
 function* runSequence(context: StreamContext, script: string): Run<void> {
-  let rest = script;
-  while (!isBlank(rest)) {
-    const { statement, tail } = context.connection.prepare(translate(rest));
-    if (statement === undefined) return;
+  if (beginsReadOnly(script)) {
+    context.connection.exec(translate(script));
+    noteTransaction(context, script);
+    return;
+  }
+  for (const statement of context.connection.statements(script)) {
     yield* takeTurn(context, statement);
-    statement.run();
+    using cursor = statement.open();
+    while (cursor.next() !== undefined);
     noteTransaction(context, statement.sql);
-    rest = tail;
   }
 }
 
