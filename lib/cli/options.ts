@@ -5,6 +5,7 @@
 import { z } from "zod";
 
 import { LOG_FORMATS, LOG_LEVELS } from "../observe/log.ts";
+import { MODE_NAMES } from "../shell/modes.ts";
 
 /** One option of a command. */
 export interface Option {
@@ -142,7 +143,7 @@ export const SHELL_OPTIONS = {
     placeholder: "MODE",
     env: "DQLITE_MODE",
     description: "form of the results, as in .mode (default: box at a terminal, else list)",
-    schema: z.string().optional(),
+    schema: oneOf(MODE_NAMES).optional(),
   },
   timeout: {
     name: "timeout",
@@ -190,7 +191,7 @@ export const DEMO_OPTIONS = {
 /** Every table, for the keys a config file may have. */
 export const ALL_OPTIONS: readonly OptionTable[] = [SERVE_OPTIONS, SHELL_OPTIONS, DEMO_OPTIONS];
 
-function oneOf<const Words extends readonly [string, ...string[]]>(words: Words) {
+function oneOf<const Words extends readonly string[]>(words: Words) {
   return z.enum(words, { error: `must be one of ${words.join(", ")}` });
 }
 

@@ -14,7 +14,7 @@ import { ClientError, withDetails } from "./error.ts";
 import { Gate } from "./gate.ts";
 import { type Fetch, httpTransport } from "./http_transport.ts";
 import { mayRetry } from "./retry.ts";
-import { Router } from "./router.ts";
+import { type NodeStatus, Router } from "./router.ts";
 import { Session } from "./session.ts";
 import { isRead } from "./sql_kind.ts";
 import { ClientTransaction } from "./transaction.ts";
@@ -110,6 +110,11 @@ export class ClusterClient implements Client {
   /** The HTTP addresses of all nodes heard of, the leader first. */
   get urls(): string[] {
     return this.#router.urls;
+  }
+
+  /** What the leader, or else another node, tells of the cluster. */
+  clusterStatus(): Promise<NodeStatus> {
+    return this.#promised(() => this.#open().status());
   }
 
   execute(statement: InStatement): Promise<ResultSet>;
@@ -237,7 +242,7 @@ export class ClusterClient implements Client {
   }
 
   /** Turns what `make` throws into a rejection. */
-  #promised<T>(make: () => T): Promise<T> {
+  #promised<T>(make: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve) => resolve(make()));
   }
 }

@@ -179,7 +179,8 @@ function decodeCluster(json: unknown): ClusterView {
   const memberUrls = asArray(status["members"], "members")
     .map((member) => textOrUndefined(asObject(member, "a member")["httpUrl"]))
     .filter((url) => url !== undefined);
-  return { term: Number(status["term"]), leaderUrl: textOrUndefined(leader?.httpUrl), memberUrls };
+  const leaderUrl = textOrUndefined(leader?.httpUrl);
+  return { term: Number(status["term"]), leaderUrl, memberUrls, status };
 }
 
 function parseJson(text: string): unknown {

@@ -1,4 +1,5 @@
 /** Sends calls to the leader, finds out who that is, and follows it. */
+import { messageOf } from "../base/errors.ts";
 import { CLIENT_DISCOVERY_MS, CLIENT_PROBE_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import type { Clock } from "../io/clock.ts";
@@ -6,7 +7,7 @@ import type { PipelineBody } from "../wire/hrana/types.ts";
 import { ClientError, withDetails } from "./error.ts";
 import * as knowledge from "./leader.ts";
 import { backoffMs, mayRetry } from "./retry.ts";
-import type { PipelineReply, PipelineTransport } from "./transport.ts";
+import type { ClusterView, PipelineReply, PipelineTransport } from "./transport.ts";
 
 /** Failed attempts after which any node that answers is asked to pass a request on. */
 const PATIENT_ATTEMPTS = 4;
@@ -24,6 +25,14 @@ export interface CallOptions {
   readonly timeoutMs: number;
   /** The call reads only, so it may be made twice. */
   readonly idempotent: boolean;
+}
+
+/** What a node tells of its cluster. */
+export interface NodeStatus {
+  /** The node that told it. */
+  readonly url: string;
+  /** The body of `GET /cluster`. */
+  readonly status: Readonly<Record<string, unknown>>;
 }
 
 /** A round of questions to everybody known. */
@@ -104,6 +113,26 @@ export class Router {
     return await this.#attempt(url, body, deadlineMs, { timeoutMs, idempotent: false });
   }
 
+  /**
+   * What the cluster looks like to the first node that answers, the leader being asked first.
+   *
+   * @throws {ClientError} `NO_LEADER` when nobody answers.
+   */
+  async status(): Promise<NodeStatus> {
+    if (this.#known.leader === undefined) await this.#ask();
+    const reasons: string[] = [];
+    for (const url of this.urls) {
+      try {
+        const view = await this.#view(url);
+        if (view?.status !== undefined) return { url, status: view.status };
+        reasons.push(`${url}: knows nothing of a cluster`);
+      } catch (error) {
+        reasons.push(`${url}: ${messageOf(error)}`);
+      }
+    }
+    throw noLeader(reasons, undefined);
+  }
+
   /** Sends a last pipeline without waiting for the answer, such as the end of a stream. */
   dismiss(url: string, body: PipelineBody): void {
     this.pinned(url, body, CLIENT_DISCOVERY_MS).catch(() => {});
@@ -151,20 +180,24 @@ export class Router {
     const found = Promise.withResolvers<void>();
     const all = urls.map(async (url) => {
       try {
-        const view = await this.#limited(
-          this.#now() + CLIENT_DISCOVERY_MS,
-          (signal) => this.#transport.cluster(url, signal),
-          `${url} did not tell of its cluster within ${CLIENT_DISCOVERY_MS} ms`,
-        );
+        const view = await this.#view(url);
         round.answered.push(url);
         this.#known = knowledge.learn(this.#known, { url, view });
         if (this.#known.leader !== before) found.resolve();
       } catch (error) {
-        round.failures.push(`${url}: ${error instanceof Error ? error.message : String(error)}`);
+        round.failures.push(`${url}: ${messageOf(error)}`);
       }
     });
     await Promise.race([found.promise, Promise.all(all)]);
     return round;
+  }
+
+  #view(url: string): Promise<ClusterView | undefined> {
+    return this.#limited(
+      this.#now() + CLIENT_DISCOVERY_MS,
+      (signal) => this.#transport.cluster(url, signal),
+      `no answer within ${CLIENT_DISCOVERY_MS} ms`,
+    );
   }
 
   async #attempt(

@@ -17,6 +17,8 @@ export interface ClusterView {
   readonly leaderUrl: string | undefined;
   /** HTTP addresses of all members that offer HTTP. */
   readonly memberUrls: readonly string[];
+  /** All that the node tells, where it came as JSON. */
+  readonly status?: Readonly<Record<string, unknown>>;
 }
 
 /** How pipelines reach nodes. Every rejection is a `ClientError`. */
