@@ -187,7 +187,7 @@ function decode(path: string, name: string, text: string): FolderIdentity {
       { hint: "Start the newer version of the program." },
     );
   }
-  const whole = typeof nodeId === "number" && typeof createdAt === "string" &&
+  const whole = format === FORMAT && typeof nodeId === "number" && typeof createdAt === "string" &&
     (clusterId === undefined || typeof clusterId === "string");
   if (whole) {
     const identity = { nodeId, clusterId, createdAt };
