@@ -99,6 +99,9 @@ export class Membership {
    * @throws {DatabaseError} `NOT_LEADER`, or `MEMBERSHIP` when nobody can or will take it.
    */
   async transfer(id: NodeId | undefined): Promise<void> {
+    if (this.#raft.role !== "leader") {
+      throw new DatabaseError("NOT_LEADER", "Only the leader can hand leadership over");
+    }
     const to = id ?? this.#bestSuccessor();
     if (to === undefined) {
       throw new DatabaseError("MEMBERSHIP", "There is no other voter to hand leadership to");
