@@ -9,9 +9,9 @@
  * ```
  * - `matchIndex < nextIndex`, always.
  * - `matchIndex` never decreases while the peer runs; it came from the peer in this term.
- * - In `probe` one message is under way at most; in `replicate` as many as `inflight` allows.
+ * - In `probe` and `snapshot` one message is under way at most; in `replicate` as many as
+ *   `inflight` allows.
  */
-import { assert } from "../base/assert.ts";
 import { Inflight } from "./inflight.ts";
 import type { RaftLimits } from "./options.ts";
 import type { LogIndex, NodeId } from "./types.ts";
@@ -53,10 +53,12 @@ export class Progress {
     this.inflight.clear();
   }
 
-  /** The peer needs entries that the log does not hold any more. */
+  /**
+   * The peer needs entries that the log does not hold any more, as far as is known: it is asked
+   * from time to time whether it has come by them.
+   */
   awaitSnapshot(): void {
     this.state = "snapshot";
-    this.paused = true;
     this.inflight.clear();
   }
 
@@ -72,8 +74,7 @@ export class Progress {
 
   /** An append message up to `lastIndex` was sent. */
   sent(lastIndex: LogIndex, sizeBytes: number): void {
-    assert(this.state !== "snapshot", `peer ${this.id} waits for a snapshot`);
-    if (this.state === "probe") {
+    if (this.state !== "replicate") {
       this.paused = true;
       return;
     }

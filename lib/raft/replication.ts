@@ -13,7 +13,7 @@ import type { LogIndex, Message, NodeId } from "./types.ts";
 export function flushAppends(state: State, leadership: Leadership): void {
   const { log } = state;
   for (const peer of leadership.peers) {
-    if (peer.state === "probe" && !peer.paused) sendAppend(state, peer);
+    if (peer.state !== "replicate" && !peer.paused) sendAppend(state, peer);
     while (
       peer.state === "replicate" && peer.nextIndex <= log.lastIndex && !peer.inflight.full
     ) {
@@ -26,19 +26,22 @@ function sendAppend(state: State, peer: Progress): void {
   const { log, limits } = state;
   const first = peer.nextIndex;
   if (first <= log.baseIndex) {
+    if (peer.state !== "snapshot") state.effects.changed = true;
     peer.awaitSnapshot();
-    state.effects.changed = true;
+    // Its answers may be lost, or it got a snapshot: does it hold the base of this log?
+    sendRange(state, peer, log.firstIndex, log.baseIndex);
+    peer.sent(log.baseIndex, 0);
     return;
   }
   const last = first > log.lastIndex
     ? first - 1
     : log.fit(first, limits.appendEntriesMax, limits.appendBytesMax);
-  sendRange(state, peer, last);
+  sendRange(state, peer, first, last);
   peer.sent(last, log.sizeOf(first, last));
 }
 
-function sendRange(state: State, peer: Progress, last: LogIndex): void {
-  const prevIndex = peer.nextIndex - 1;
+function sendRange(state: State, peer: Progress, first: LogIndex, last: LogIndex): void {
+  const prevIndex = first - 1;
   const { commitIndex } = state;
   peer.toldCommitIndex = Math.max(peer.toldCommitIndex, Math.min(commitIndex, last));
   send(state, peer.id, {
@@ -47,7 +50,7 @@ function sendRange(state: State, peer: Progress, last: LogIndex): void {
     prevIndex,
     prevTerm: state.log.termAt(prevIndex)!,
     commitIndex,
-    first: peer.nextIndex,
+    first,
     last,
   });
 }
@@ -87,13 +90,13 @@ export function onHeartbeatResponse(
     peer.confirmedRound = round;
     confirmRounds(state, leadership);
   }
-  if (peer.state === "probe") {
+  if (peer.state !== "replicate") {
     // The probe, or its answer, may be lost.
     peer.paused = false;
-  } else if (peer.state === "replicate") {
+  } else {
     const stalled = peer.matchIndex === peer.matchAtHeartbeat && peer.inflight.count > 0;
     // An empty append behind everything sent is refused when something in between was lost.
-    if (stalled) sendRange(state, peer, peer.nextIndex - 1);
+    if (stalled) sendRange(state, peer, peer.nextIndex, peer.nextIndex - 1);
     peer.matchAtHeartbeat = peer.matchIndex;
   }
 }

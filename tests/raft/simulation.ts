@@ -34,6 +34,8 @@ class Run {
   readonly #cluster: Cluster;
   #cut = new Set<NodeId>();
   #nextId: NodeId;
+  /** Some log does not begin at the beginning any more. */
+  #closed = false;
 
   constructor(seed: number) {
     const random = new SeededRandom(seed);
@@ -94,7 +96,7 @@ class Run {
       [upTo(1), (run) => run.#transfer()],
       [upTo(2), (run) => run.#breakConnection()],
       [upTo(1), (run) => run.#campaign()],
-      [upTo(2), (run) => run.#compact()],
+      [below(this.#random, 3) === 0 ? 2 : 0, (run) => run.#compact()],
     ];
   }
 
@@ -212,7 +214,7 @@ class Run {
     if (learner !== undefined && below(this.#random, 4) > 0) {
       return { type: "promote", id: learner };
     }
-    if (members.length < 4 && this.#cluster.nodes.size < 9) {
+    if (!this.#closed && members.length < 4 && this.#cluster.nodes.size < 9) {
       const id = this.#nextId++;
       this.#cluster.add(id);
       return { type: "add_learner", member: memberOf(id) };
@@ -240,7 +242,7 @@ class Run {
 
   /**
    * A node forgets the beginning of its log. Not beyond what every node holds, since here nobody
-   * sends snapshots; so a node that joined and is behind keeps everyone from forgetting.
+   * sends snapshots; for the same reason nobody joins from then on.
    */
   #compact(): void {
     const node = this.#running();
@@ -253,7 +255,9 @@ class Run {
       }
       upTo = Math.min(upTo, held);
     }
-    if (upTo > node.base.index) this.#cluster.compact(node.id, upTo + 1);
+    if (upTo <= node.base.index) return;
+    this.#cluster.compact(node.id, upTo + 1);
+    this.#closed = true;
   }
 
   /** Everything works again: there is a leader, proposals commit, all members agree. */
