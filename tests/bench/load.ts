@@ -5,7 +5,7 @@
  */
 import { below, SeededRandom } from "../../lib/base/random.ts";
 import { Latencies, type Measurement } from "./measurement.ts";
-import { readUsage, type Usage } from "./processes.ts";
+import { flushedBytes, readUsage, type Usage } from "./processes.ts";
 import { type RequestPlan, RequestTemplate } from "./request_template.ts";
 import { ResponseParser } from "./response_parser.ts";
 
@@ -43,6 +43,7 @@ class Load {
   #errorSample: string | undefined;
   #startMs = 0;
   #before: Usage | undefined;
+  #diskBefore = 0;
   #cpuBefore: NodeJS.CpuUsage | undefined;
   #result: Measurement | undefined;
 
@@ -83,7 +84,9 @@ class Load {
     };
     const parser = new ResponseParser((status, body) => {
       if (this.#isGood(template, status, body)) {
-        if (this.#phase === "measure") this.#latencies.add(performance.now() - sentMs);
+        if (this.#phase === "measure" && sentMs >= this.#startMs) {
+          this.#latencies.add(performance.now() - sentMs);
+        }
         send();
       } else {
         this.#fault(`${status} ${body.toString("latin1", 0, 300)}`);
@@ -136,6 +139,7 @@ class Load {
 
   #begin(): void {
     this.#phase = "measure";
+    this.#diskBefore = flushedBytes();
     this.#before = readUsage(this.#job.serverPids);
     this.#cpuBefore = process.cpuUsage();
     this.#startMs = performance.now();
@@ -148,6 +152,7 @@ class Load {
     const cpu = process.cpuUsage(this.#cpuBefore);
     const after = readUsage(this.#job.serverPids);
     const operations = this.#latencies.count;
+    const diskBytes = (flushedBytes() - this.#diskBefore) / operations;
     const [p50Ms, p99Ms] = this.#latencies.quantiles([0.5, 0.99]);
     this.#result = {
       operations,
@@ -160,6 +165,7 @@ class Load {
       serverCpuUs: (after.cpuUs - this.#before!.cpuUs) / operations,
       generatorCpuUs: (cpu.user + cpu.system) / operations,
       leaderWrittenBytes: (after.writtenBytes - this.#before!.writtenBytes) / operations,
+      diskBytes,
     };
     setTimeout(() => {
       throw new Error(`${this.#open} requests were not answered within ${DRAIN_MS} ms`);

@@ -14,8 +14,10 @@ export interface Measurement {
   readonly serverCpuUs: number;
   /** Processor time of the load generator for one operation. */
   readonly generatorCpuUs: number;
-  /** Bytes that the leader wrote to storage for one operation. */
+  /** Bytes that the leader wrote for one operation, as the kernel accounts it. */
   readonly leaderWrittenBytes: number;
+  /** Bytes that the disk took for one operation, of all nodes; NaN when it cannot be told. */
+  readonly diskBytes: number;
 }
 
 /** Latencies, without a bound on their number. */

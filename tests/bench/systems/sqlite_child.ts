@@ -1,7 +1,7 @@
 /** Measures SQLite in this process: one connection, prepared statements, no network. */
 import { below, SeededRandom } from "../../../lib/base/random.ts";
 import { Latencies } from "../measurement.ts";
-import { readUsage } from "../processes.ts";
+import { flushedBytes, readUsage } from "../processes.ts";
 import { SLOT_MIN } from "../request_template.ts";
 import type { SqliteJob } from "./sqlite.ts";
 import {
@@ -70,6 +70,7 @@ async function main(): Promise<void> {
   const run = operation(database, job);
   for (const end = performance.now() + job.warmupMs; performance.now() < end;) run();
   const latencies = new Latencies();
+  const diskBefore = flushedBytes();
   const before = readUsage([process.pid]);
   const startMs = performance.now();
   let nowMs = startMs;
@@ -80,6 +81,7 @@ async function main(): Promise<void> {
     nowMs = doneMs;
   }
   const after = readUsage([process.pid]);
+  const diskAfter = flushedBytes();
   database.close();
   const seconds = (nowMs - startMs) / 1000;
   const operations = latencies.count;
@@ -94,6 +96,7 @@ async function main(): Promise<void> {
     serverCpuUs: (after.cpuUs - before.cpuUs) / operations,
     generatorCpuUs: 0,
     leaderWrittenBytes: (after.writtenBytes - before.writtenBytes) / operations,
+    diskBytes: (diskAfter - diskBefore) / operations,
   }));
 }
 
