@@ -40,6 +40,7 @@ import type { FromWorker, ToWorker } from "./session/worker_messages.ts";
 import { WorkerPool } from "./session/worker_pool.ts";
 import { controlCall } from "./transport/control_call.ts";
 import { Transport } from "./transport/transport.ts";
+import { HandshakeError } from "./transport/types.ts";
 import { encodeCreate } from "./wire/command.ts";
 
 /** Length of one tick of consensus. */
@@ -48,6 +49,8 @@ const TICK_MS = 50;
 const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
 const CONTROL_TIMEOUT_MS = 10_000;
+/** Time that seeds have to say which cluster they belong to, when a member starts again. */
+const SEED_CHECK_TIMEOUT_MS = 500;
 /** Time that requests under way have to finish when the node stops. */
 const STOP_GRACE_MS = 2_000;
 const CHECKPOINT_POLL_MS = 1_000;
@@ -128,7 +131,10 @@ export class NodeStarter {
       this.#log.info("founded a cluster", { cluster: clusterId, node: member.id });
       return log;
     }
-    if (this.#clusterId !== undefined) return this.#openLog(folder, this.#clusterId, false);
+    if (this.#clusterId !== undefined) {
+      await this.#checkSeeds(join, this.#clusterId);
+      return this.#openLog(folder, this.#clusterId, false);
+    }
     // The empty log comes before the identity that says there is one.
     const clusterId = await this.#join(join, member);
     folder.discardLog();
@@ -150,6 +156,34 @@ export class NodeStarter {
       });
     const stopped = () => this.#stopped;
     return joinCluster({ seeds, member, clock: this.#clock, log: this.#log, call, stopped });
+  }
+
+  /**
+   * A folder that belongs to a cluster goes on with that one. Seeds of another one are a mistake
+   * that the user should hear of; seeds that do not answer may just be down.
+   */
+  async #checkSeeds(seeds: readonly string[], clusterId: string): Promise<void> {
+    const greetings = seeds.map((address) =>
+      controlCall({
+        network: tcpNetwork,
+        address,
+        clusterId,
+        method: "hello",
+        params: null,
+        timeoutMs: SEED_CHECK_TIMEOUT_MS,
+      })
+    );
+    for (const [at, greeting] of (await Promise.allSettled(greetings)).entries()) {
+      if (greeting.status === "fulfilled") continue;
+      const error: unknown = greeting.reason;
+      if (!(error instanceof HandshakeError) || error.reason !== "other_cluster") continue;
+      throw new DatabaseError(
+        "HANDSHAKE",
+        `The data folder belongs to cluster ${clusterId}, but ${seeds[at]} is of another one: ` +
+          error.message,
+        { hint: "Join with an empty folder, or leave --join out to go on as before" },
+      );
+    }
   }
 
   #openLog(folder: DataFolder, clusterId: string, create: boolean): SegmentLog {
@@ -238,6 +272,7 @@ export class NodeStarter {
   }
 
   async #control(method: string, params: unknown): Promise<unknown> {
+    if (method === "hello") return { clusterId: this.#clusterId ?? null };
     if (method !== "join") {
       throw new DatabaseError("PROTOCOL", `Unknown request ${JSON.stringify(method)}`);
     }
