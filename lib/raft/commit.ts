@@ -36,10 +36,11 @@ export function noteCommitted(state: State, placed: PlacedConfiguration): void {
 export function advanceCommit(state: State, leadership: Leadership): void {
   const { progress } = leadership;
   const { durable, id: self } = state;
-  const ownIndex = durable.leaderTerm === state.term ? durable.index : 0;
+  // A leader's term is durable, and in its own term its log only grows.
+  assert(durable.leaderTerm === state.term, `mark of term ${durable.leaderTerm}`);
   const held = quorumValue(
     configurationOf(state),
-    (id) => id === self ? ownIndex : progress.get(id)?.matchIndex ?? 0,
+    (id) => id === self ? durable.index : progress.get(id)?.matchIndex ?? 0,
   );
   // Entries of earlier terms lie before the first of the own, and terms never decrease.
   if (held <= state.commitIndex || held < leadership.startIndex) return;

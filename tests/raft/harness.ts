@@ -262,6 +262,10 @@ export class Cluster {
         `${full.type} reveals term ${full.term}, durable is ${node.durable.hardState.term}`,
       );
     }
+    if (full.type === "vote_response" && full.granted && !full.preVote) {
+      const { term, votedFor } = node.durable.hardState;
+      assert(term > full.term || votedFor === to, `the vote for ${to} is not durable`);
+    }
     if (full.type === "append_response" && full.success) {
       assert(
         full.matchIndex <= Math.max(node.durable.entries.length, node.base.index),

@@ -215,6 +215,92 @@ test("an old append that ends before what is committed is acknowledged as far as
   expect(raft.lastIndex).toBe(4);
 });
 
+test("a follower commits no more than the message verifies", () => {
+  const raft = start({ terms: [1, 1, 1] });
+  raft.step(2, appendOf(2, [1, 1], [], 4));
+  expect(raft.commitIndex).toBe(1);
+  raft.step(2, appendOf(2, [1, 1], [commandEntry(2, 1)], 4));
+  expect(raft.commitIndex).toBe(2);
+  raft.step(2, appendOf(2, [4, 1], [], 3));
+  expect(raft.commitIndex).toBe(3);
+});
+
+test("a short append does not cut off what follows it", () => {
+  const raft = start({ terms: [1, 1, 1] });
+  raft.step(2, appendOf(1, [1, 1], [commandEntry(2, 1)]));
+  expect(raft.lastIndex).toBe(4);
+  expect(raft.takeEffects()).toMatchObject({ truncateFrom: undefined, append: [] });
+});
+
+test("votes of an earlier term, of a stranger, or given twice do not count", () => {
+  const raft = start({ voters: [1, 2, 3, 4, 5] });
+  const answer = (from: NodeId, term: Term, preVote: boolean) => {
+    raft.step(from, vote(term, preVote));
+    settle(raft);
+  };
+  const campaign = () => {
+    raft.campaign();
+    settle(raft);
+    for (const from of [2, 3]) answer(from, raft.term + 1, true);
+  };
+  campaign();
+  expect([raft.role, raft.term]).toEqual(["candidate", 2]);
+  campaign();
+  expect([raft.role, raft.term]).toEqual(["candidate", 3]);
+  answer(4, 2, false);
+  answer(5, 2, false);
+  answer(9, 3, false);
+  answer(8, 3, false);
+  answer(4, 3, false);
+  answer(4, 3, false);
+  answer(5, 4, true);
+  expect(raft.role).toBe("candidate");
+  answer(5, 3, false);
+  expect(raft.role).toBe("leader");
+});
+
+test("the vote goes to the log that is more up-to-date: term first, then index", () => {
+  const terms = [1, 2, 2];
+  const grants = (lastTerm: Term, lastIndex: number) => {
+    const raft = start({ terms });
+    raft.step(2, {
+      type: "vote_request",
+      term: 9,
+      preVote: false,
+      lastIndex,
+      lastTerm,
+      commitIndex: 0,
+      commitTerm: 0,
+      transfer: false,
+    });
+    const [answer] = raft.takeEffects().sendOnSync;
+    return answer?.message.type === "vote_response" && answer.message.granted;
+  };
+  for (const lastTerm of [1, 2, 3]) {
+    for (const lastIndex of [3, 4, 5]) {
+      expect(grants(lastTerm, lastIndex)).toBe(lastTerm > 2 || (lastTerm === 2 && lastIndex >= 4));
+    }
+  }
+});
+
+test("a change of the membership waits for a commit of the leader's own term", () => {
+  const raft = lead();
+  const change = { type: "add_learner", member: memberOf(4) } as const;
+  expect(raft.proposeConfiguration(change)).toMatchObject({ refusal: "changing" });
+  raft.step(2, {
+    type: "append_response",
+    term: raft.term,
+    prevIndex: 1,
+    success: true,
+    matchIndex: raft.lastIndex,
+    hintIndex: 0,
+    hintTerm: 0,
+  });
+  expect(raft.established).toBe(true);
+  expect(raft.proposeConfiguration(change)).toMatchObject({ accepted: true });
+  expect(raft.proposeConfiguration(change)).toMatchObject({ refusal: "changing" });
+});
+
 test("entries that were replaced before the driver saw them are never asked for", () => {
   const raft = start();
   raft.step(2, appendOf(2, [1, 1], [commandEntry(2, 2), commandEntry(3, 2)]));

@@ -7,9 +7,10 @@ import { assert, present } from "../../lib/base/assert.ts";
 import { below, SeededRandom } from "../../lib/base/random.ts";
 import type { ConfigurationChange, NodeId } from "../../lib/raft/types.ts";
 import { Oracle } from "./checkers.ts";
-import { Cluster, memberOf, type TestNode } from "./harness.ts";
+import { Cluster, type Envelope, memberOf, type TestNode } from "./harness.ts";
 
 const NETWORK_MAX = 300;
+const LATE_MAX = 40;
 const LIVENESS_ROUNDS_MAX = 600;
 
 /** What a run did, so that a test can tell that it did something. */
@@ -33,6 +34,8 @@ class Run {
   readonly #oracle = new Oracle();
   readonly #cluster: Cluster;
   #cut = new Set<NodeId>();
+  #frozen: NodeId | undefined;
+  #late: Envelope[] = [];
   #nextId: NodeId;
   /** Some log does not begin at the beginning any more. */
   #closed = false;
@@ -81,22 +84,23 @@ class Run {
   #drawWeights(): Weights {
     const upTo = (bound: number) => below(this.#random, bound + 1);
     return [
-      [120, (run) => run.#deliver()],
-      [40, (run) => run.#tick()],
-      [60, (run) => run.#sync()],
-      [20, (run) => run.#propose()],
-      [upTo(10), (run) => run.#read()],
-      [upTo(8), (run) => run.#drop()],
-      [upTo(8), (run) => run.#repeat()],
-      [upTo(2), (run) => run.#crash()],
-      [2, (run) => run.#restart()],
-      [upTo(2), (run) => run.#partition()],
-      [2, (run) => run.#cut.clear()],
-      [upTo(4), (run) => run.#change()],
-      [upTo(1), (run) => run.#transfer()],
-      [upTo(2), (run) => run.#breakConnection()],
-      [upTo(1), (run) => run.#campaign()],
-      [below(this.#random, 3) === 0 ? 2 : 0, (run) => run.#compact()],
+      [600, (run) => run.#deliver()],
+      [100 + upTo(400), (run) => run.#tick()],
+      [100 + upTo(400), (run) => run.#sync()],
+      [80, (run) => run.#propose()],
+      [upTo(50), (run) => run.#read()],
+      [upTo(40), (run) => run.#drop()],
+      [upTo(40), (run) => run.#repeat()],
+      [upTo(10), (run) => run.#crash()],
+      [10, (run) => run.#restart()],
+      [upTo(6), (run) => run.#partition()],
+      [upTo(10), (run) => run.#isolateLeader()],
+      [5, (run) => run.#rejoin()],
+      [upTo(20), (run) => run.#change()],
+      [upTo(5), (run) => run.#transfer()],
+      [upTo(10), (run) => run.#breakConnection()],
+      [upTo(10), (run) => run.#campaign()],
+      [below(this.#random, 3) === 0 ? 10 : 0, (run) => run.#compact()],
     ];
   }
 
@@ -145,7 +149,8 @@ class Run {
   }
 
   #tick(): void {
-    this.#input(this.#running(), (node) => node.raft?.tick());
+    const node = this.#running();
+    if (node?.id !== this.#frozen) this.#input(node, ({ raft }) => raft?.tick());
   }
 
   #sync(): void {
@@ -171,9 +176,13 @@ class Run {
     network.splice(below(this.#random, network.length), 1);
   }
 
+  /** A message arrives twice, the second time much later perhaps. */
   #repeat(): void {
     const envelope = this.#pick(this.#cluster.network);
-    if (envelope !== undefined) this.#cluster.network.push(envelope);
+    if (envelope !== undefined) this.#late.push(envelope);
+    if (this.#late.length < LATE_MAX && below(this.#random, 2) === 0) return;
+    const at = below(this.#random, this.#late.length);
+    this.#cluster.network.push(...this.#late.splice(at, 1));
   }
 
   #crash(): void {
@@ -198,6 +207,20 @@ class Run {
     for (const id of this.#cluster.nodes.keys()) {
       if (below(this.#random, 3) === 0) this.#cut.add(id);
     }
+  }
+
+  #rejoin(): void {
+    this.#cut.clear();
+    this.#frozen = undefined;
+  }
+
+  /** A leader that does not know that it was replaced is where most goes wrong. */
+  #isolateLeader(): void {
+    const leader = this.#leader();
+    if (leader === undefined) return;
+    this.#cut = new Set([leader.id]);
+    // Its clock may stand still as well: nothing but a quorum may then tell it that it leads.
+    if (below(this.#random, 2) === 0) this.#frozen = leader.id;
   }
 
   #change(): void {
@@ -262,7 +285,7 @@ class Run {
 
   /** Everything works again: there is a leader, proposals commit, all members agree. */
   #heal(): void {
-    this.#cut.clear();
+    this.#rejoin();
     for (const node of this.#cluster.nodes.values()) {
       if (node.raft === undefined) this.#cluster.restart(node.id);
     }

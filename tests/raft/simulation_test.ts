@@ -2,9 +2,9 @@ import { expect, test } from "bun:test";
 import { messageOf } from "../../lib/base/errors.ts";
 import { runSimulation, type RunSummary } from "./simulation.ts";
 
-const SEEDS = Number(process.env["SEEDS"] ?? 250);
+const SEEDS = Number(process.env["SEEDS"] ?? 400);
 const FIRST_SEED = Number(process.env["SEED"] ?? 1);
-const STEPS = 3000;
+const STEPS = 4000;
 
 function runSeed(seed: number): RunSummary {
   try {
