@@ -1,19 +1,12 @@
 import { assert } from "../base/assert.ts";
-import { LOG_BATCH_BYTES_MAX } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { DiskFile } from "../io/disk.ts";
 import type { HardState } from "../raft/types.ts";
-import { RECORD_HEAD_BYTES, recordSizeBytes } from "../wire/record.ts";
+import { RECORD_HEAD_BYTES } from "../wire/record.ts";
 import { type LogOwner, SEGMENT_DATA_AT } from "../wire/segment_header.ts";
-import {
-  batchSizeBytes,
-  bodySizeBytes,
-  encodeBatch,
-  encodeClose,
-  type LogPoint,
-  type NewRecord,
-} from "./batch.ts";
+import { encodeBatch, encodeClose, type LogPoint, type NewRecord } from "./batch.ts";
 import type { PreparedSegment, SegmentPreparer } from "./preparer.ts";
+import { RecordQueue } from "./record_queue.ts";
 import { headerParts } from "./segment_files.ts";
 import type { Slots } from "./slots.ts";
 
@@ -50,8 +43,6 @@ export interface WriterHost {
   failed(error: Error): void;
 }
 
-type Item = NewRecord | { readonly type: "done"; readonly done: () => void };
-
 /** The one ordered stream of writes: one write at a time, whatever waits forms the next one. */
 export class LogWriter {
   readonly #host: WriterHost;
@@ -61,7 +52,7 @@ export class LogWriter {
   #point: LogPoint;
   #batch: number;
   #batchClosed: boolean;
-  #queue: Item[] = [];
+  readonly #queue = new RecordQueue();
   #busy = false;
   #awaitsSegment = false;
   #scheduled = false;
@@ -99,7 +90,7 @@ export class LogWriter {
 
   /** Queues a call for when everything before it is durable. */
   pushDone(done: () => void): void {
-    this.#queue.push({ type: "done", done });
+    this.#queue.pushDone(done);
     this.#schedule();
   }
 
@@ -114,7 +105,7 @@ export class LogWriter {
   fail(error: Error): void {
     if (this.#failed) return;
     this.#failed = true;
-    this.#queue = [];
+    this.#queue.clear();
     this.#cancelClose?.();
     // A segment that will never be ready must not keep the files from being closed.
     if (this.#awaitsSegment) this.#busy = false;
@@ -141,39 +132,12 @@ export class LogWriter {
     }
     this.#cancelClose?.();
     this.#cancelClose = undefined;
-    const { records, dones, items } = this.#gather();
-    if (items === 0) return this.#roll();
-    this.#queue.splice(0, items);
+    const taken = this.#queue.take(this.#freeBytes());
+    if (taken === undefined) return this.#roll();
+    const { records, dones } = taken;
     if (records.length > 0) return this.#writeBatch(records, dones);
     for (const done of dones) done();
     this.#schedule();
-  }
-
-  /** As many queued records as one write takes, and the calls that become due with them. */
-  #gather(): { records: NewRecord[]; dones: (() => void)[]; items: number } {
-    const room = Math.min(this.#segment.sizeBytes - this.#segment.end, LOG_BATCH_BYTES_MAX);
-    const records: NewRecord[] = [];
-    const dones: (() => void)[] = [];
-    let bytes = 0;
-    let runs = 0;
-    let items = 0;
-    let previous: NewRecord | undefined;
-    for (const item of this.#queue) {
-      if (item.type === "done") dones.push(item.done);
-      else {
-        const size = recordSizeBytes(bodySizeBytes(item));
-        const runsThen = runs + (startsRun(previous, item) ? 1 : 0);
-        const total = batchSizeBytes(bytes + size, runsThen);
-        // One entry of the largest size is a little longer than the bound of a batch allows for.
-        if (total > room && (records.length > 0 || total > this.#freeBytes())) break;
-        bytes += size;
-        runs = runsThen;
-        if (item.type === "entry") previous = item;
-        records.push(item);
-      }
-      items++;
-    }
-    return { records, dones, items };
   }
 
   #freeBytes(): number {
@@ -305,11 +269,4 @@ export class LogWriter {
     this.#segment.file.close();
     done();
   }
-}
-
-function startsRun(previous: NewRecord | undefined, record: NewRecord): boolean {
-  if (record.type !== "entry") return false;
-  if (previous?.type !== "entry") return true;
-  return previous.entry.term !== record.entry.term ||
-    previous.entry.index + 1 !== record.entry.index;
 }

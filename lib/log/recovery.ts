@@ -11,19 +11,13 @@ import {
   type Slot,
 } from "../wire/segment_header.ts";
 import { EntryTable } from "./entry_table.ts";
+import { type Finding, neverStarted, takeInventory } from "./inventory.ts";
 import { decide, type Observation, type Verdict } from "./recovery_table.ts";
 import { Replay } from "./replay.ts";
-import { headerOf, segmentPath, segmentSequences } from "./segment_files.ts";
+import { segmentPath, segmentSequences } from "./segment_files.ts";
 import { hasLaterUnit, scanUnit } from "./segment_scan.ts";
 import { newestSlot, readSlots, SLOT_NAMES, type SlotFinding } from "./slots.ts";
 import { isZero } from "./zero_map.ts";
-
-/** A place in a file, and what should have been there. */
-export interface Finding {
-  readonly path: string;
-  readonly offset: number;
-  readonly expected: string;
-}
 
 /** What the files hold. */
 export interface Recovered {
@@ -41,13 +35,6 @@ export interface Recovered {
   readonly torn: Finding | undefined;
   /** Segments that were made ahead of time and never used, or that are not needed any more. */
   readonly unused: readonly number[];
-}
-
-interface Inventory {
-  readonly headers: SegmentHeader[];
-  readonly unused: number[];
-  newer: boolean;
-  missing: Finding | undefined;
 }
 
 interface Tail {
@@ -122,74 +109,6 @@ export function corruption(finding: Finding, why: string): DatabaseError {
         "then remove this node from the cluster and add it again with an empty folder.",
     },
   );
-}
-
-/** True when making the log was cut short before its first segment came into use. */
-function neverStarted(
-  slots: readonly SlotFinding[],
-  newest: Slot | undefined,
-  sequences: readonly number[],
-): boolean {
-  // A damaged slot might be the one that names a segment in use.
-  if (slots.some((found) => found === "damaged" || found === "unreadable" || found === "newer")) {
-    return false;
-  }
-  return newest === undefined ? sequences.length === 0 : newest.activeSegment === 0;
-}
-
-function takeInventory(
-  disk: Disk,
-  folder: string,
-  sequences: readonly number[],
-  slot: Slot | undefined,
-): Inventory {
-  const inventory: Inventory = { headers: [], unused: [], newer: false, missing: undefined };
-  const miss = (sequence: number, expected: string) => {
-    inventory.missing ??= { path: segmentPath(folder, sequence), offset: 0, expected };
-  };
-  for (const sequence of sequences) {
-    if (sequence < (slot?.firstSegment ?? 0)) {
-      inventory.unused.push(sequence);
-      continue;
-    }
-    const header = readHeader(disk, segmentPath(folder, sequence));
-    if (header === "newer") inventory.newer = true;
-    else if (header === "unused" && sequence > (slot?.activeSegment ?? 0)) {
-      inventory.unused.push(sequence);
-    } else if (typeof header === "string") miss(sequence, "the header of a segment");
-    else if (header.sequence !== sequence) miss(sequence, `the header of segment ${sequence}`);
-    else inventory.headers.push(header);
-  }
-  for (let i = 1; i < inventory.headers.length; i++) {
-    const { previousSequence } = inventory.headers[i]!;
-    if (previousSequence !== inventory.headers[i - 1]!.sequence) {
-      miss(previousSequence, "a file, as the next segment names it");
-    }
-  }
-  const first = inventory.headers[0]?.sequence ?? 0;
-  if (slot !== undefined && first !== slot.firstSegment) {
-    miss(slot.firstSegment, "the first segment, as the hard state names it");
-  }
-  const last = inventory.headers.at(-1)?.sequence ?? 0;
-  if (slot !== undefined && last < slot.activeSegment) {
-    miss(slot.activeSegment, "the last segment, as the hard state names it");
-  }
-  return inventory;
-}
-
-/** A file without a header counts as unused only when it holds nothing else either. */
-function readHeader(disk: Disk, path: string): SegmentHeader | "newer" | "damaged" | "unused" {
-  const file = disk.open(path, { create: false });
-  try {
-    const header = headerOf(file.read(0, SEGMENT_DATA_AT));
-    if (header !== "damaged") return header;
-    const data = file.read(SEGMENT_DATA_AT, Math.max(0, file.size() - SEGMENT_DATA_AT));
-    return isZero(data, 0, data.length) ? "unused" : "damaged";
-  } catch {
-    return "damaged";
-  } finally {
-    file.close();
-  }
 }
 
 function replaySegments(

@@ -135,7 +135,7 @@ function interrupt(random: SeededRandom, disk: MemoryDisk): MemoryDisk {
 
 test("no crash loses what was acknowledged, or leaves a history that never was", () => {
   const seed = Number(process.env["LOG_CRASH_SEED"] ?? 1);
-  const rounds = Number(process.env["LOG_CRASH_ROUNDS"] ?? 40);
+  const rounds = Number(process.env["LOG_CRASH_ROUNDS"] ?? 25);
   for (let round = 0; round < rounds; round++) {
     const random = new SeededRandom(seed * 1_000_003 + round);
     try {

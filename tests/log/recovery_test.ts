@@ -35,7 +35,7 @@ function snapshot(disk: MemoryDisk): string {
     const file = disk.open(`${FOLDER}/${name}`, { create: false });
     const bytes = file.read(0, file.size());
     file.close();
-    return `${name} ${bytes.length} ${crc32c(bytes)}`;
+    return `${name} ${bytes.length} ${Bun.hash(bytes)}`;
   }).join("\n");
 }
 

@@ -1,0 +1,73 @@
+import { LOG_BATCH_BYTES_MAX } from "../base/limits.ts";
+import { recordSizeBytes } from "../wire/record.ts";
+import { batchSizeBytes, bodySizeBytes, type NewRecord } from "./batch.ts";
+
+type Item = NewRecord | { readonly type: "done"; readonly done: () => void };
+
+/** What one write takes. */
+export interface Taken {
+  readonly records: readonly NewRecord[];
+  /** To be called once the records are durable. */
+  readonly dones: readonly (() => void)[];
+}
+
+/** Records that wait to be written, and the calls that are due between them. */
+export class RecordQueue {
+  #items: Item[] = [];
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  push(record: NewRecord): void {
+    this.#items.push(record);
+  }
+
+  pushDone(done: () => void): void {
+    this.#items.push({ type: "done", done });
+  }
+
+  clear(): void {
+    this.#items = [];
+  }
+
+  /**
+   * Takes as many records as make one batch, with the calls that become due with them; undefined
+   * when not even the first one fits.
+   *
+   * @param freeBytes What is left of the segment.
+   */
+  take(freeBytes: number): Taken | undefined {
+    const records: NewRecord[] = [];
+    const dones: (() => void)[] = [];
+    let bytes = 0;
+    let runs = 0;
+    let items = 0;
+    let previous: NewRecord | undefined;
+    for (const item of this.#items) {
+      if (item.type === "done") dones.push(item.done);
+      else {
+        const size = recordSizeBytes(bodySizeBytes(item));
+        const runsThen = runs + (startsRun(previous, item) ? 1 : 0);
+        const total = batchSizeBytes(bytes + size, runsThen);
+        // A single record may be larger than the bound, never larger than the segment.
+        if (total > freeBytes || (total > LOG_BATCH_BYTES_MAX && records.length > 0)) break;
+        bytes += size;
+        runs = runsThen;
+        if (item.type === "entry") previous = item;
+        records.push(item);
+      }
+      items++;
+    }
+    if (items === 0) return undefined;
+    this.#items.splice(0, items);
+    return { records, dones };
+  }
+}
+
+function startsRun(previous: NewRecord | undefined, record: NewRecord): boolean {
+  if (record.type !== "entry") return false;
+  if (previous?.type !== "entry") return true;
+  return previous.entry.term !== record.entry.term ||
+    previous.entry.index + 1 !== record.entry.index;
+}
