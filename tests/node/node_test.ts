@@ -1,0 +1,218 @@
+import { afterEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClient } from "@libsql/client/web";
+import { Node } from "../../lib/node.ts";
+import type { NodeOptions } from "../../lib/node_options.ts";
+
+const TIMEOUT_MS = 30_000;
+const cleanups: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "dqlite-node-"));
+  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function start(options: NodeOptions): Promise<Node> {
+  const node = await Node.start({ listen: "127.0.0.1:0", http: "127.0.0.1:0", ...options });
+  cleanups.push(() => node.stop());
+  return node;
+}
+
+async function waitFor(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const untilMs = performance.now() + 10_000;
+  while (!await holds()) {
+    if (performance.now() > untilMs) throw new Error(`Not in time: ${what}`);
+    await Bun.sleep(20);
+  }
+}
+
+interface View {
+  readonly role: string;
+  readonly appliedIndex: number;
+  readonly members: readonly { readonly role: string }[];
+}
+
+async function view(node: Node): Promise<View> {
+  return await (await fetch(`${node.httpUrl}/cluster`)).json() as View;
+}
+
+async function digest(node: Node): Promise<{ index: number; sha256: string }> {
+  return await (await fetch(`${node.httpUrl}/cluster/digest`)).json() as never;
+}
+
+async function startThree(): Promise<[Node, Node, Node]> {
+  const first = await start({ dir: newFolder() });
+  const second = await start({ dir: newFolder(), join: [first.address] });
+  const third = await start({ dir: newFolder(), join: [first.address] });
+  await waitFor("three voters", async () => {
+    const { members } = await view(first);
+    return members.filter(({ role }) => role === "voter").length === 3;
+  });
+  return [first, second, third];
+}
+
+async function count(node: Node): Promise<number> {
+  const { rows } = await node.client().execute("SELECT count(*) AS n FROM t");
+  return Number(rows[0]?.["n"]);
+}
+
+test("a node keeps what it acknowledged when it starts again", async () => {
+  const dir = newFolder();
+  const before = await start({ dir });
+  await before.client().execute("CREATE TABLE t (a)");
+  for (let i = 0; i < 20; i++) await before.client().execute("INSERT INTO t VALUES (?)", [i]);
+  const { nodeId } = before;
+  await before.stop();
+  const after = await start({ dir });
+  expect(after.nodeId).toBe(nodeId);
+  await waitFor("the node leads", async () => (await view(after)).role === "leader");
+  expect(await count(after)).toBe(20);
+}, TIMEOUT_MS);
+
+test("a restart begins at the last checkpoint, and replays the rest", async () => {
+  const dir = newFolder();
+  const before = await start({ dir });
+  await before.client().execute("CREATE TABLE t (a)");
+  await before.client().execute("INSERT INTO t VALUES (1)");
+  const reply = await fetch(`${before.httpUrl}/cluster/checkpoint`, { method: "POST" });
+  expect(reply.status).toBe(200);
+  const { index } = await reply.json() as { index: number };
+  expect(index).toBe((await view(before)).appliedIndex);
+  await before.client().execute("INSERT INTO t VALUES (2)");
+  const { sha256 } = await digest(before);
+  await before.stop();
+  const after = await start({ dir });
+  await waitFor("the node leads", async () => (await view(after)).role === "leader");
+  expect(await count(after)).toBe(2);
+  expect((await digest(after)).sha256).toBe(sha256);
+}, TIMEOUT_MS);
+
+test("a write through any node is seen at once by a read through any other", async () => {
+  const nodes = await startThree();
+  await nodes[2].client().execute("CREATE TABLE t (a)");
+  for (let i = 0; i < 30; i++) {
+    const writer = nodes[i % 3]!;
+    const reader = nodes[(i + 1) % 3]!;
+    await writer.client().execute("INSERT INTO t VALUES (?)", [i]);
+    expect(await count(reader)).toBe(i + 1);
+  }
+  const digests = await Promise.all(nodes.map(digest));
+  expect(new Set(digests.map(({ sha256 }) => sha256)).size).toBe(1);
+}, TIMEOUT_MS);
+
+test("a node that stops hands leadership over, and writes go on", async () => {
+  const [first, second, third] = await startThree();
+  await first.client().execute("CREATE TABLE t (a)");
+  await first.stop();
+  await second.client().execute("INSERT INTO t VALUES (1)");
+  expect(await count(third)).toBe(1);
+}, TIMEOUT_MS);
+
+test("a transaction larger than one entry of the log is applied as a whole", async () => {
+  const [first, second] = await startThree();
+  await first.client().batch([
+    "CREATE TABLE t (a)",
+    // 12 MiB in pages of 4 KiB: three entries at least.
+    `INSERT INTO t
+       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+       SELECT randomblob(4000) FROM n`,
+  ], "write");
+  expect(await count(second)).toBe(3000);
+  const digests = await Promise.all([first, second].map(digest));
+  expect(digests[0]!.sha256).toBe(digests[1]!.sha256);
+}, TIMEOUT_MS);
+
+test("VACUUM, DDL and FTS5 are replicated like any write", async () => {
+  const [first, second] = await startThree();
+  const client = first.client();
+  await client.execute("CREATE TABLE t (a)");
+  await client.execute("CREATE VIRTUAL TABLE words USING fts5 (body)");
+  await client.execute("INSERT INTO words VALUES ('replicated by pages')");
+  await client.execute(
+    "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) " +
+      "SELECT hex(randomblob(500)) FROM n",
+  );
+  await client.execute("DELETE FROM t WHERE rowid % 2");
+  await client.execute("VACUUM");
+  const found = await second.client().execute("SELECT * FROM words WHERE words MATCH 'pages'");
+  expect(found.rows).toHaveLength(1);
+  const digests = await Promise.all([first, second].map(digest));
+  expect(digests[0]!.sha256).toBe(digests[1]!.sha256);
+}, TIMEOUT_MS);
+
+test("two transactions of @libsql/client write one after the other", async () => {
+  const node = await start({ dir: newFolder() });
+  const client = createClient({ url: node.httpUrl });
+  await client.execute("CREATE TABLE t (a)");
+  const one = await client.transaction("write");
+  await one.execute("INSERT INTO t VALUES (1)");
+  const other = client.transaction("write").then(async (transaction) => {
+    const { rows } = await transaction.execute("SELECT count(*) AS n FROM t");
+    await transaction.commit();
+    return Number(rows[0]?.["n"]);
+  });
+  await one.execute("INSERT INTO t VALUES (2)");
+  await one.commit();
+  expect(await other).toBe(2);
+}, TIMEOUT_MS);
+
+test("a transaction that is left open is rolled back when its stream is closed", async () => {
+  const node = await start({ dir: newFolder() });
+  const client = createClient({ url: node.httpUrl });
+  await client.execute("CREATE TABLE t (a)");
+  const transaction = await client.transaction("write");
+  await transaction.execute("INSERT INTO t VALUES (1)");
+  transaction.close();
+  await client.execute("INSERT INTO t VALUES (2)");
+  expect(await count(node)).toBe(1);
+}, TIMEOUT_MS);
+
+test("a statement that writes in a read-only transaction is refused", async () => {
+  const node = await start({ dir: newFolder() });
+  const client = createClient({ url: node.httpUrl });
+  await client.execute("CREATE TABLE t (a)");
+  const transaction = await client.transaction("read");
+  let code: unknown;
+  try {
+    await transaction.execute("INSERT INTO t VALUES (1)");
+  } catch (error) {
+    code = (error as { code?: unknown }).code;
+  }
+  expect(code).toBe("SQLITE_READONLY");
+  transaction.close();
+}, TIMEOUT_MS);
+
+test("settings of one request do not leak into the next", async () => {
+  const node = await start({ dir: newFolder() });
+  const client = node.client();
+  await client.executeMultiple("PRAGMA foreign_keys = ON; CREATE TEMP TABLE mine (a)");
+  const { rows } = await client.execute("PRAGMA foreign_keys");
+  expect(Number(rows[0]?.["foreign_keys"])).toBe(0);
+  let message = "";
+  try {
+    await client.execute("SELECT * FROM mine");
+  } catch (error) {
+    message = (error as Error).message;
+  }
+  expect(message).toContain("no such table: mine");
+}, TIMEOUT_MS);
+
+test("what would break replication is refused with its name", async () => {
+  const node = await start({ dir: newFolder() });
+  for (const sql of ["PRAGMA journal_mode = DELETE", "ATTACH '/tmp/x.db' AS x"]) {
+    let code: unknown;
+    try {
+      await node.client().execute(sql);
+    } catch (error) {
+      code = (error as { code?: unknown }).code;
+    }
+    expect(code).toBe("BLOCKED");
+  }
+}, TIMEOUT_MS);
