@@ -132,7 +132,7 @@ export function checkRows(ledger: Ledger, found: Found): Check[] {
     },
     {
       what: "no refused row is there",
-      detail: `${count(ledger.count("rejected"))} transactions`,
+      detail: `${count(ledger.count("rejected"))} transactions, some of them spoiled on purpose`,
       evidence: refused,
     },
     {

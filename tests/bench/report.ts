@@ -71,9 +71,8 @@ export function formatResult(result: Result): string {
     `${result.startedAt}, ${result.machine}`,
     Object.entries(result.versions).map(([name, version]) => `${name} ${version}`).join(", ") +
     `; ${result.nodes} nodes, ${result.seconds} s for each measurement`,
-    "",
-    table(lines),
   ];
+  if (result.rows.length > 0) parts.push("", table(lines));
   const failovers = Object.entries(result.failover);
   if (failovers.length > 0) {
     const rows = [["leader killed", "median ms", "max ms", "each ms", "writes acknowledged"]];
