@@ -16,7 +16,7 @@ export class MemoryContent {
   #durableSize = 0;
   /** By sector, what the medium holds; a sector that is not here is durable as it is. */
   readonly #durable = new Map<number, Uint8Array<ArrayBuffer>>();
-  /** Sectors whose write failed: no later sync makes them durable, unless they are written again. */
+  /** Sectors whose write failed: no sync makes them durable, unless they are written again. */
   readonly #forgotten = new Set<number>();
 
   get size(): number {

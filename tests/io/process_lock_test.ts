@@ -93,7 +93,7 @@ test("a process cannot take the same lock twice, but again after it gave it back
   });
 });
 
-test("a claim of a process that is long gone, even from before a restart, does not count", async () => {
+test("the claim of a process that is gone, or from before a restart, does not count", async () => {
   await inFolder((path) => {
     const claims = [`${path}.999999999-5-boot`, `${path}.${process.pid}-1-other-boot`];
     for (const claim of claims) writeFileSync(claim, "held\n");

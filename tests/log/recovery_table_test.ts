@@ -27,7 +27,7 @@ function all(): Observation[] {
   return combinations as unknown as Observation[];
 }
 
-test("every combination of observations matches exactly one row, and every row matches some", () => {
+test("every combination of observations matches one row, and every row matches some", () => {
   const used = new Set<string>();
   for (const observation of all()) {
     const rows = RECOVERY_TABLE.filter((row) => matches(row, observation));

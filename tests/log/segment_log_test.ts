@@ -148,7 +148,7 @@ test("truncated entries are gone at once and after a restart, across segments to
   expect(contents(after.restart().log)).toEqual(expected.slice(0, 5));
 });
 
-test("an entry that was replaced while it waited is never read from the place of the old one", () => {
+test("an entry that was replaced while it waited is not read from the old one's place", () => {
   const fixture = new Fixture({ cacheBytesMax: 1 });
   const { log, loop } = fixture;
   const durable: number[] = [];
