@@ -1,0 +1,162 @@
+/*
+** What a session may do, what marks it as tainted, and how it is interrupted.
+*/
+#include "harness.h"
+
+#include <pthread.h>
+
+static Node A;
+
+static void start(void){
+  makeSeed(4096, "NONE");
+  openNode(&A, "a");
+  lead(&A);
+}
+
+/* The statement is refused with SQLITE_AUTH, and the message contains zMessage. */
+static void checkDenied(const char *zSql, const char *zMessage){
+  int rc = tryExec(A.s, "%s", zSql);
+  if( rc==SQLITE_AUTH && strstr(sqlite3_errmsg(A.s), zMessage)!=0 ) return;
+  fprintf(stderr, "%s: %s returned %d: %s\n", zCase, zSql, rc, sqlite3_errmsg(A.s));
+  exit(1);
+}
+
+static void testDenied(void){
+  static const char *const azFixed[] = {
+    "journal_mode=DELETE", "journal_mode=OFF", "journal_mode(memory)", "locking_mode=EXCLUSIVE",
+    "page_size=8192", "wal_autocheckpoint=1", "synchronous=FULL", "journal_size_limit=1",
+    "mmap_size=1000000", "writable_schema=ON", "schema_version=9", "temp_store_directory='/tmp'",
+    "main.journal_mode=DELETE", "JOURNAL_MODE='delete'", "soft_heap_limit=1", "hard_heap_limit=1", 0
+  };
+  char zSql[128];
+  start();
+  for(int i=0; azFixed[i]; i++){
+    sprintf(zSql, "PRAGMA %s", azFixed[i]);
+    checkDenied(zSql, "cannot be set: the database is replicated");
+  }
+  checkDenied("PRAGMA wal_checkpoint", "not allowed");
+  checkDenied("PRAGMA wal_checkpoint(TRUNCATE)", "not allowed");
+  checkDenied("ATTACH 'other.db' AS o", "ATTACH is allowed");
+  checkDenied("ATTACH 'file:x?mode=memory' AS o", "ATTACH is allowed");
+  checkDenied("ATTACH '' || 'x' AS o", "ATTACH is allowed");
+  checkDenied("VACUUM INTO 'copy.db'", "authorization denied");
+  CODE(SQLITE_ERROR, tryExec(A.s, "SELECT load_extension('x')"));
+  CHECK( strstr(sqlite3_errmsg(A.s), "load_extension")!=0 );
+  /* Defensive mode. */
+  CHECK( tryExec(A.s, "UPDATE sqlite_schema SET sql='x'")!=SQLITE_OK );
+  EXEC(A.s, "UPDATE sqlite_dbpage SET data=data WHERE 0");
+  CHECK( !sqlite3_wal_replication_tainted(A.s) );
+  CHECK( queryInt(A.s, "SELECT page_size=4096 FROM pragma_page_size") );
+  /* A message does not stick to the next refusal, and ordinary errors keep theirs. */
+  CODE(SQLITE_ERROR, tryExec(A.s, "SELECT missing"));
+  CHECK( strcmp(sqlite3_errmsg(A.s), "no such column: missing")==0 );
+  closeNode(&A);
+}
+
+static void testAllowed(void){
+  static const char *const azSql[] = {
+    "PRAGMA journal_mode", "PRAGMA journal_mode=wal", "PRAGMA locking_mode", "PRAGMA page_size",
+    "PRAGMA synchronous", "PRAGMA wal_autocheckpoint", "PRAGMA mmap_size", "PRAGMA schema_version",
+    "PRAGMA data_version", "PRAGMA table_info(t)", "PRAGMA index_list('t')", "PRAGMA user_version=7",
+    "PRAGMA application_id=8", "PRAGMA integrity_check(5)", "PRAGMA quick_check(t)",
+    "PRAGMA foreign_key_check(t)", "PRAGMA incremental_vacuum(3)", "PRAGMA optimize",
+    "SELECT * FROM pragma_table_info('t')", "SELECT * FROM pragma_index_xinfo('ta')",
+    "CREATE TABLE x(y)", "ALTER TABLE x RENAME TO z", "DROP TABLE z", "VACUUM", "REINDEX", "ANALYZE",
+    "BEGIN; SAVEPOINT a; RELEASE a; COMMIT", "EXPLAIN QUERY PLAN SELECT * FROM t",
+    "CREATE VIRTUAL TABLE v USING fts5(x)", "INSERT INTO v VALUES('y')", "DROP TABLE v", 0
+  };
+  start();
+  for(int i=0; azSql[i]; i++){
+    EXEC(A.s, "%s", azSql[i]);
+    CHECK( !sqlite3_wal_replication_tainted(A.s) );
+  }
+  closeNode(&A);
+}
+
+static void testTainted(void){
+  static const char *const azSql[] = {
+    "PRAGMA foreign_keys=ON", "PRAGMA cache_size=10", "PRAGMA temp_store=2", "PRAGMA query_only=1",
+    "PRAGMA case_sensitive_like=1", "PRAGMA busy_timeout=5", "PRAGMA auto_vacuum=FULL",
+    "CREATE TEMP TABLE x(y)", "CREATE TEMP VIEW w AS SELECT 1",
+    "CREATE TEMP TRIGGER r AFTER INSERT ON t BEGIN SELECT 1; END",
+    "CREATE VIRTUAL TABLE temp.v USING fts5(x)", "ATTACH ':memory:' AS m", "ATTACH '' AS m", 0
+  };
+  start();
+  CHECK( !sqlite3_wal_replication_tainted(A.h) );
+  for(int i=0; azSql[i]; i++){
+    EXEC(A.s, "%s", azSql[i]);
+    CHECK( sqlite3_wal_replication_tainted(A.s) );
+    OK(sqlite3_close(A.s));
+    A.s = openDb(A.zPath);
+    OK(sqlite3_wal_replication_session(A.s));
+    OK(sqlite3_wal_replication_session(A.s));
+    CHECK( !sqlite3_wal_replication_tainted(A.s) );
+  }
+  CHECK( seqOf(&A)==0 );
+  closeNode(&A);
+}
+
+/* --- interrupt --- */
+
+typedef struct Slow Slow;
+struct Slow {
+  pthread_t thread;
+  sqlite3 *db;
+  int rc;
+  int isDone;                /* Atomic */
+};
+
+static void *runSlowQuery(void *pArg){
+  Slow *p = (Slow*)pArg;
+  p->rc = tryExec(p->db,
+    "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c) SELECT sum(x) FROM c");
+  __atomic_store_n(&p->isDone, 1, __ATOMIC_SEQ_CST);
+  return 0;
+}
+
+static int isDone(Slow *p){ return __atomic_load_n(&p->isDone, __ATOMIC_SEQ_CST); }
+
+static void testInterrupt(void){
+  Slow a[2];
+  Node B;
+  start();
+  openNode(&B, "b");
+  memset(a, 0, sizeof(a));
+  for(int i=0; i<2; i++){
+    a[i].db = openDb(A.zPath);
+    OK(sqlite3_wal_replication_session(a[i].db));
+    CHECK( pthread_create(&a[i].thread, 0, runSlowQuery, &a[i])==0 );
+  }
+  /* An interrupt of another file does nothing to these. */
+  for(int i=0; i<20; i++){
+    OK(sqlite3_wal_replication_interrupt(B.h, 0));
+    usleep(1000);
+  }
+  CHECK( !isDone(&a[0]) && !isDone(&a[1]) );
+  /* A statement that only begins clears the flag, hence more than one interrupt. */
+  while( !isDone(&a[0]) || !isDone(&a[1]) ){
+    OK(sqlite3_wal_replication_interrupt(A.h, 0));
+    usleep(1000);
+  }
+  for(int i=0; i<2; i++){
+    CHECK( pthread_join(a[i].thread, 0)==0 );
+    CHECK( a[i].rc==SQLITE_INTERRUPT );
+    OK(sqlite3_close(a[i].db));
+  }
+  OK(sqlite3_wal_replication_interrupt(A.h, 0));
+  CHECK( queryInt(A.s, "SELECT 1")==1 );
+  closeNode(&B);
+  closeNode(&A);
+}
+
+int main(int argc, char **argv){
+  static const Case aCase[] = {
+    { "refused", testDenied },
+    { "allowed", testAllowed },
+    { "tainted", testTainted },
+    { "interrupt", testInterrupt },
+    { 0, 0 }
+  };
+  runCases(argc, argv, aCase);
+  return 0;
+}
