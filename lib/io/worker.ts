@@ -30,15 +30,22 @@ export interface Thread<In> {
 }
 
 /**
- * Starts an SQL worker. The path is written out here, and only here, since the compiled executable
- * carries the entry under this name.
+ * Where the worker's entry is. In the compiled executable every module has the executable's own
+ * address, and the entries that were given to the compiler lie beside it, by their path.
  */
+function sqlWorkerUrl(): string {
+  const compiled = import.meta.url.includes("/$bunfs/");
+  return compiled
+    ? new URL("./lib/session/worker.js", import.meta.url).href
+    : new URL("../session/worker.ts", import.meta.url).href;
+}
+
+/** Starts an SQL worker. */
 export function spawnSqlWorker<In, Out>(
   onMessage: (message: Out) => void,
   onError: (error: Error) => void,
 ): Thread<In> {
-  const url = new URL("../session/worker.ts", import.meta.url).href;
-  const worker = new Worker(url, { type: "module" });
+  const worker = new Worker(sqlWorkerUrl(), { type: "module" });
   worker.onmessage = (event: MessageEvent) => onMessage(event.data as Out);
   worker.onerror = (event) => {
     event.preventDefault();
