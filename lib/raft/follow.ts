@@ -9,7 +9,7 @@ import { commitTo } from "./commit.ts";
 import { becomeFollower, resetElectionTimer } from "./role.ts";
 import { appendEntry, send, sendOnSync, type State, truncateLog } from "./state.ts";
 import { isMember } from "./configuration.ts";
-import type { Entry, Message, NodeId } from "./types.ts";
+import type { Entry, LogIndex, Message, NodeId } from "./types.ts";
 
 type AppendRequest = Extract<Message, { type: "append_request" }>;
 
@@ -37,10 +37,30 @@ export function onAppendRequest(state: State, from: NodeId, message: AppendReque
   const matchIndex = prevIndex + message.entries.length;
   assert(matchIndex <= state.log.lastIndex, `matched ${matchIndex} beyond the log's end`);
   commitTo(state, Math.min(message.commitIndex, matchIndex));
-  sendOnSync(state, from, {
+  acknowledge(state, from, prevIndex, matchIndex);
+}
+
+/** Answers with success; appends that follow one another in one batch share the answer. */
+function acknowledge(
+  state: State,
+  to: NodeId,
+  prevIndex: LogIndex,
+  matchIndex: LogIndex,
+): void {
+  const { sendOnSync: answers } = state.effects;
+  const last = answers.at(-1);
+  let first = prevIndex;
+  if (last?.to === to && last.message.type === "append_response" && last.message.success) {
+    const { term, prevIndex: lastPrev, matchIndex: lastMatch } = last.message;
+    if (term === state.term && lastPrev <= prevIndex && lastMatch === prevIndex) {
+      answers.pop();
+      first = lastPrev;
+    }
+  }
+  sendOnSync(state, to, {
     type: "append_response",
     term: state.term,
-    prevIndex,
+    prevIndex: first,
     success: true,
     matchIndex,
     hintIndex: 0,

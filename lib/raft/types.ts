@@ -84,10 +84,10 @@ export type Message =
   | {
     readonly type: "append_response";
     readonly term: Term;
-    /** `prevIndex` of the request that is answered. */
+    /** `prevIndex` of the request that is answered, or of the first of several in a row. */
     readonly prevIndex: LogIndex;
     readonly success: boolean;
-    /** On success: `prevIndex` plus the entries of that request, and nothing beyond. */
+    /** On success: `prevIndex` plus the entries of the request(s), and nothing beyond. */
     readonly matchIndex: LogIndex;
     /** On refusal: where the leader may look next. */
     readonly hintIndex: LogIndex;

@@ -225,6 +225,20 @@ test("a follower commits no more than the message verifies", () => {
   expect(raft.commitIndex).toBe(3);
 });
 
+test("appends that follow one another in one batch share an answer", () => {
+  const raft = start();
+  raft.step(2, appendOf(2, [1, 1], [commandEntry(2, 2)]));
+  raft.step(2, appendOf(2, [2, 2], [commandEntry(3, 2), commandEntry(4, 2)]));
+  raft.step(2, appendOf(2, [9, 2], [commandEntry(10, 2)]));
+  raft.step(2, appendOf(2, [4, 2], [commandEntry(5, 2)]));
+  const answers = raft.takeEffects().sendOnSync.map(({ message }) => message);
+  expect(answers).toMatchObject([
+    { success: true, prevIndex: 1, matchIndex: 4 },
+    { success: false, prevIndex: 9, hintIndex: 4 },
+    { success: true, prevIndex: 4, matchIndex: 5 },
+  ]);
+});
+
 test("a short append does not cut off what follows it", () => {
   const raft = start({ terms: [1, 1, 1] });
   raft.step(2, appendOf(1, [1, 1], [commandEntry(2, 1)]));
@@ -284,7 +298,7 @@ test("the vote goes to the log that is more up-to-date: term first, then index",
 });
 
 test("a change of the membership waits for a commit of the leader's own term", () => {
-  const raft = lead();
+  const raft = lead({ commitIndex: 1 });
   const change = { type: "add_learner", member: memberOf(4) } as const;
   expect(raft.proposeConfiguration(change)).toMatchObject({ refusal: "changing" });
   raft.step(2, {
