@@ -1,4 +1,5 @@
 import { runDemo } from "../demo/demo.ts";
+import { DemoFailure } from "../demo/wait.ts";
 import { type Call, EXIT } from "./command.ts";
 import type { DEMO_OPTIONS } from "./options.ts";
 
@@ -19,8 +20,9 @@ export async function demo({ settings, program }: Call<typeof DEMO_OPTIONS>): Pr
     });
     return good ? EXIT.ok : EXIT.failure;
   } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    program.stderr("Interrupted: no verdict. The nodes are stopped.\n");
+    if (!(error instanceof DemoFailure)) throw error;
+    const interrupted = "Interrupted: no verdict. The nodes are stopped.";
+    program.stderr(interrupt.signal.aborted ? `${interrupted}\n` : `Error: ${error.message}\n`);
     return EXIT.failure;
   }
 }

@@ -11,7 +11,7 @@ import { Ledger } from "./ledger.ts";
 import { LocalCluster } from "./nodes.ts";
 import { count, showProgress } from "./progress.ts";
 import { formatVerdict, passed, reachVerdict } from "./verdict.ts";
-import { pause } from "./wait.ts";
+import { DemoFailure, pause } from "./wait.ts";
 import { createTable, PlaceQueue, runWriter } from "./writers.ts";
 
 const NODES = 3;
@@ -34,7 +34,7 @@ export interface DemoOptions {
  *
  * @returns Whether the verdict is good.
  * @throws {DatabaseError} `CONFIG` when the folder is not empty.
- * @throws {Error} when a node does not start, or the demo was interrupted.
+ * @throws {DemoFailure} when a node does not start, or the demo was interrupted.
  */
 export async function runDemo(options: DemoOptions): Promise<boolean> {
   if (options.folder !== undefined && new NodeDisk().list(options.folder).length > 0) {
@@ -82,7 +82,7 @@ async function runOn(cluster: LocalCluster, options: DemoOptions): Promise<boole
   timeUp.abort();
   const failed = (await Promise.allSettled(parts)).find((part) => part.status === "rejected");
   if (failed !== undefined) throw failed.reason;
-  if (signal.aborted) throw new Error("Interrupted");
+  if (signal.aborted) throw new DemoFailure("Interrupted");
 
   write("Waiting for all nodes, then checking every row …\n");
   await cluster.waitReady(START_TIMEOUT_MS, signal);

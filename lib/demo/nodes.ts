@@ -2,7 +2,7 @@
  * Nodes as processes of their own on this machine, watched from outside through HTTP.
  */
 import { type Child, type ExitStatus, freePorts, startProcess } from "../io/process.ts";
-import { pause, waitUntil } from "./wait.ts";
+import { DemoFailure, pause, waitUntil } from "./wait.ts";
 
 const HOST = "127.0.0.1";
 /** Time a stopped node gets before it is killed. */
@@ -143,7 +143,7 @@ export class NodeProcess {
     }
   }
 
-  /** @throws {Error} when the node does not answer. */
+  /** @throws {DemoFailure} when the node does not answer. */
   async cluster(): Promise<ClusterView> {
     return await this.#json("/cluster", QUESTION_TIMEOUT_MS) as ClusterView;
   }
@@ -152,7 +152,7 @@ export class NodeProcess {
    * A hash of the database's pages.
    *
    * @param index Waits until this index of the log is applied.
-   * @throws {Error} when the node does not answer, or not with a digest.
+   * @throws {DemoFailure} when the node does not answer, or not with a digest.
    */
   async digest(index?: number): Promise<Digest> {
     const query = index === undefined ? "" : `?index=${index}`;
@@ -166,21 +166,21 @@ export class NodeProcess {
       signal: AbortSignal.timeout(DIGEST_TIMEOUT_MS),
     });
     const text = await response.text();
-    if (!response.ok) throw new Error(`${this.name} did not checkpoint: ${text}`);
+    if (!response.ok) throw new DemoFailure(`${this.name} did not checkpoint: ${text}`);
   }
 
   /**
    * Waits until the node takes requests.
    *
-   * @throws {Error} when it does not in time, or when its process ended, with what it wrote.
+   * @throws {DemoFailure} when it does not in time, or when its process ended, with what it wrote.
    */
   async waitReady(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     await waitUntil(`${this.name} is ready`, timeoutMs, async () => {
       return !this.running || await this.ready();
     }, signal).catch((error) => {
-      throw new Error(`${error.message}\n${this.output}`);
+      throw new DemoFailure(`${error.message}\n${this.output}`);
     });
-    if (!this.running) throw new Error(`${this.name} ended at its start:\n${this.output}`);
+    if (!this.running) throw new DemoFailure(`${this.name} ended at its start:\n${this.output}`);
   }
 
   async #get(path: string, timeoutMs: number): Promise<Response> {
@@ -190,7 +190,7 @@ export class NodeProcess {
   async #json(path: string, timeoutMs: number): Promise<unknown> {
     const response = await this.#get(path, timeoutMs);
     const text = await response.text();
-    if (!response.ok) throw new Error(`${this.name} answered ${path} with ${text}`);
+    if (!response.ok) throw new DemoFailure(`${this.name} answered ${path} with ${text}`);
     return JSON.parse(text);
   }
 }

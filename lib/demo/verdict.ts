@@ -7,7 +7,7 @@ import type { Attempt, Ledger } from "./ledger.ts";
 import type { LocalCluster, NodeProcess } from "./nodes.ts";
 import { count } from "./progress.ts";
 import { type HranaValue, integer, query } from "./sql.ts";
-import { waitUntil } from "./wait.ts";
+import { DemoFailure, waitUntil } from "./wait.ts";
 
 /** Rows that are read back at once. */
 const PAGE_ROWS = 2_000;
@@ -60,9 +60,9 @@ async function readBack(
   const wrong: string[] = [];
   let total = 0;
   for (let last = 0;;) {
-    if (signal.aborted) throw new Error("Interrupted while reading the rows back");
+    if (signal.aborted) throw new DemoFailure("Interrupted while reading the rows back");
     const reply = await query(node.url, READ, [integer(last)]);
-    if (reply.type === "error") throw new Error(`Could not read back: ${reply.message}`);
+    if (reply.type === "error") throw new DemoFailure(`Could not read back: ${reply.message}`);
     const page = reply.results[0]!.rows;
     for (const row of page) {
       const values = row.map(plain);

@@ -3,6 +3,11 @@ import { systemClock } from "../io/clock.ts";
 
 const POLL_MS = 25;
 
+/** Something outside this program did not do what the demo waits for; the message tells it all. */
+export class DemoFailure extends Error {
+  override readonly name = "DemoFailure";
+}
+
 /** Settles after `delayMs`, or at once when `signal` is aborted. Never rejects. */
 export function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -22,7 +27,7 @@ export function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
  * condition that throws is asked again.
  *
  * @param what Completes the sentence "waited … until".
- * @throws {Error} when it is not met in time, with the last error of the condition, or when
+ * @throws {DemoFailure} when it is not met in time, with the last error of the condition, or when
  * `signal` is aborted.
  */
 export async function waitUntil<T>(
@@ -34,7 +39,7 @@ export async function waitUntil<T>(
   const deadlineMs = systemClock.nowMs() + timeoutMs;
   let last: unknown;
   do {
-    if (signal?.aborted) throw new Error(`Interrupted while waiting until ${what}`);
+    if (signal?.aborted) throw new DemoFailure(`Interrupted while waiting until ${what}`);
     try {
       const value = await condition();
       if (value !== undefined && value !== false) return value;
@@ -45,5 +50,5 @@ export async function waitUntil<T>(
     await pause(POLL_MS, signal);
   } while (systemClock.nowMs() < deadlineMs);
   const why = last === undefined ? "" : `: ${messageOf(last)}`;
-  throw new Error(`Waited ${timeoutMs} ms in vain until ${what}${why}`);
+  throw new DemoFailure(`Waited ${timeoutMs} ms in vain until ${what}${why}`);
 }

@@ -3,7 +3,7 @@ import type { Places } from "./dataset.ts";
 import type { Attempt, Ledger } from "./ledger.ts";
 import type { NodeProcess } from "./nodes.ts";
 import { type HranaValue, integer, query, text, transaction } from "./sql.ts";
-import { pause } from "./wait.ts";
+import { DemoFailure, pause } from "./wait.ts";
 
 /** The table of the demo. `batch` names the transaction, `place` the row of the data set. */
 export const SCHEMA: readonly string[] = [
@@ -97,10 +97,10 @@ async function attempt(
   ledger.answer(sent, reply.type === "ok" ? "acknowledged" : reply.outcome);
 }
 
-/** Makes the table. @throws {Error} when the node refuses. */
+/** Makes the table. @throws {DemoFailure} when the node refuses. */
 export async function createTable(node: NodeProcess): Promise<void> {
   for (const statement of SCHEMA) {
     const reply = await query(node.url, statement);
-    if (reply.type === "error") throw new Error(`Could not make the table: ${reply.message}`);
+    if (reply.type === "error") throw new DemoFailure(`Could not make the table: ${reply.message}`);
   }
 }
