@@ -153,11 +153,12 @@ function outcomeOf(code: string | undefined): Outcome {
   return code.startsWith("SQLITE_") ? "rejected" : "unknown";
 }
 
-/** Whether no connection came about: then nothing was sent. */
+/** Whether no connection came about: then nothing was sent. Bun gives a code, Deno only words. */
 function wasRefused(error: unknown): boolean {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const { code } = at as { readonly code?: unknown };
     if (code === "ConnectionRefused" || code === "ECONNREFUSED") return true;
+    if (at.message.includes("client error (Connect)")) return true;
   }
   return false;
 }

@@ -19,8 +19,8 @@ const INSERT = "INSERT INTO place(batch, place, name, country, admin1, admin2, l
 const ROWS_MAX = 200;
 /** One transaction in so many ends with a row that the table refuses. */
 const SPOILED_ONE_IN = 20;
-/** Pause after a refusal, so that a writer of a node that is down does not spin. */
-const REFUSED_PAUSE_MS = 100;
+/** Pause after an error, so that a writer of a node that is down does not spin. */
+const ERROR_PAUSE_MS = 100;
 
 /** Hands out the places of the data set to writers; past the end it starts over. */
 export class PlaceQueue {
@@ -64,8 +64,9 @@ export async function runWriter(node: NodeProcess, options: WriterOptions): Prom
     while (!signal.aborted) {
       const sent = ledger.begin(firstPlace, rows);
       await attempt(node, sent, options, false);
-      if (sent.answer !== "rejected") break;
-      await pause(REFUSED_PAUSE_MS, signal);
+      if (sent.answer === "acknowledged") break;
+      await pause(ERROR_PAUSE_MS, signal);
+      if (sent.answer === "unknown") break;
     }
   }
 }
