@@ -63,6 +63,8 @@ export function becomeCandidate(state: State): void {
   state.votes.clear();
   writeHardState(state);
   resetElectionTimer(state);
+  // A split vote is tried again soon: there is no leader whose silence would have to be sure.
+  state.electionTimeout -= Math.floor(state.electionTicks / 2);
 }
 
 /** Takes office: a no-op of the own term lets everything before it be committed (Raft, §5.4.2). */
