@@ -3,7 +3,8 @@
 #
 #   ./build.sh             the executable dist/dqlite
 #   ./build.sh library     the tools, the packages and the SQLite library build/libsqlite3.so
-#   ./build.sh test [...]  all of it and the C test programs, then `bun test` with the arguments
+#   ./build.sh programs    the C test programs and the C benchmark, in build/tests
+#   ./build.sh test [...]  all of it, then the tests: `bun test` with the arguments
 #   ./build.sh ok          the type checks, the linter and the formatter
 #
 # CC chooses the C compiler.
@@ -31,8 +32,7 @@ readonly SQLITE_FLAGS=(
 readonly REPLICATION_FLAG=-DSQLITE_ENABLE_WAL_REPLICATION
 # SQLite's own code is compiled without warnings turned on: they are its authors' business.
 readonly RELEASE_FLAGS=(-O2 -fPIC -g0)
-readonly CHECKED_FLAGS=(
-  -O1 -fPIC -g -DSQLITE_DEBUG
+readonly SANITIZERS=(
   -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 )
 
@@ -209,6 +209,98 @@ build_library() {
   fi
 }
 
+# --- C programs -----------------------------------------------------------------------------------
+
+# Sets CHECKED_FLAGS: assertions on, and the sanitizers if the compiler has them.
+choose_checked_flags() {
+  local probe=$CACHE/probe.$$
+  CHECKED_FLAGS=(-O1 -g -DSQLITE_DEBUG "${SANITIZERS[@]}")
+  if ! printf 'int main(void){return 0;}\n' |
+    "$COMPILER" "${SANITIZERS[@]}" -x c - -o "$probe" 2>/dev/null || ! "$probe"; then
+    say "$COMPILER has no working sanitizers: the checked programs have assertions only"
+    CHECKED_FLAGS=(-O1 -g -DSQLITE_DEBUG)
+  fi
+  rm -f "$probe"
+}
+
+# link_program VARIANT SOURCE FLAGS...: links a program of ffi/sqlite3/tests with OBJECTS.
+link_program() {
+  local variant=$1 source=$2 name target want
+  shift 2
+  name=$(basename "$source" .c)
+  target=build/tests/$variant/$name
+  want=$({
+    printf '%s\n' "$COMPILER" "$@" "${OBJECTS[@]}"
+    digest_files "$source" "$SQLITE_DIR"/tests/*.h "$SQLITE_DIR"/*.h
+  } | digest)
+  if [[ -x $target && -f $target.hash && $(<"$target.hash") == "$want" ]]; then return; fi
+  say "compiling $target"
+  mkdir -p "build/tests/$variant"
+  "$COMPILER" "$@" -Wall -Wextra -Wno-unused-function -I "$PATCHED" -I "$SQLITE_DIR" \
+    "$source" "${OBJECTS[@]}" -o "$target.$$" -lm -lpthread -ldl || fail "$source does not compile."
+  mv "$target.$$" "$target"
+  printf '%s\n' "$want" >"$target.hash"
+}
+
+build_programs() {
+  local source
+  require_compiler
+  mkdir -p "$CACHE"
+  require_patched
+  require_amalgamation
+  choose_checked_flags
+  compile_library release "${RELEASE_FLAGS[@]}"
+  for source in "$SQLITE_DIR"/tests/*.c; do
+    link_program release "$source" -O2
+  done
+  compile_library checked "${CHECKED_FLAGS[@]}"
+  for source in "$SQLITE_DIR"/tests/*_test.c; do
+    link_program checked "$source" "${CHECKED_FLAGS[@]}"
+  done
+  compile sqlite3-vanilla "$VANILLA/sqlite3.c" "$VANILLA/sqlite3.h" \
+    "${RELEASE_FLAGS[@]}" "${SQLITE_FLAGS[@]}" -I "$VANILLA"
+  OBJECTS=("$OBJECT")
+  link_program vanilla "$SQLITE_DIR/tests/script.c" -O2
+}
+
+# --- the executable -------------------------------------------------------------------------------
+
+build_executable() {
+  local entries=(ffi/embed_bun.ts lib/session/worker.ts) stamp=build/executable-stamp want file
+  for file in "${entries[@]}" cli.ts; do
+    if [[ ! -f $file ]]; then
+      say "$file does not exist yet: dist/dqlite is not built"
+      return
+    fi
+  done
+  want=$({
+    bun --version
+    library_inputs
+    find mod.ts cli.ts ffi lib -name '*.ts' -print0 2>/dev/null | sort -z | xargs -0 cat
+  } | digest)
+  if [[ -x dist/dqlite && -f $stamp && $(<"$stamp") == "$want" ]]; then return; fi
+  say "compiling dist/dqlite"
+  mkdir -p dist
+  bun build --compile --target=bun "${entries[@]}" --outfile "dist/dqlite.$$" >&2 ||
+    fail "dist/dqlite does not compile."
+  mv "dist/dqlite.$$" dist/dqlite
+  printf '%s\n' "$want" >"$stamp"
+}
+
+# --- checks ---------------------------------------------------------------------------------------
+
+run_checks() {
+  local entries=() file
+  export PATH="$PWD/node_modules/.bin:$PATH"
+  for file in mod.ts cli.ts; do
+    if [[ -f $file ]]; then entries+=("$file"); else say "$file does not exist yet"; fi
+  done
+  tsc --noEmit -p tsconfig.json
+  if ((${#entries[@]})); then deno check "${entries[@]}"; fi
+  deno lint
+  deno fmt --check
+}
+
 # --- the command line -----------------------------------------------------------------------------
 
 # One build at a time in this checkout.
@@ -218,15 +310,38 @@ lock() {
   if command -v flock >/dev/null; then flock 9; fi
 }
 
+unlock() { exec 9>&-; }
+
 main() {
   local command=${1:-executable}
+  if (($#)); then shift; fi
+  lock
   case $command in
+    executable)
+      build_library
+      build_executable
+      ;;
     library)
-      lock
       build_library
       ;;
+    programs)
+      build_library
+      build_programs
+      ;;
+    test)
+      build_library
+      build_executable
+      build_programs
+      unlock
+      bun test "${@:-tests}"
+      ;;
+    ok)
+      build_library
+      unlock
+      run_checks
+      ;;
     *)
-      fail "unknown command '$command': use library, test, ok or nothing."
+      fail "unknown command '$command': use library, programs, test, ok or nothing."
       ;;
   esac
 }
