@@ -4,6 +4,12 @@
  */
 import { ERROR_CODES, type ErrorCode, messageOf, type Outcome } from "../base/errors.ts";
 
+/**
+ * Every request has a connection of its own. On a kept one that breaks, Deno's `fetch` sends a POST
+ * a second time without a word, whether or not the first was carried out.
+ */
+const HEADERS = { "content-type": "application/json", connection: "close" };
+
 /** Time after which an answer is not waited for any longer. */
 const REQUEST_TIMEOUT_MS = 20_000;
 
@@ -97,7 +103,7 @@ async function send(url: string, requests: readonly object[]): Promise<Reply> {
   try {
     const response = await fetch(`${url}/v2/pipeline`, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: HEADERS,
       body: JSON.stringify({ requests: [...requests, { type: "close" }] }),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
