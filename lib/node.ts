@@ -36,7 +36,8 @@ export class Node {
    * Starts a node, and returns once it takes requests. One that joins returns once its cluster took
    * it in; it tries until then.
    *
-   * @throws {DatabaseError} `CONFIG`, `DATA_FOLDER`, `ADDRESS`, `CORRUPT`, `HANDSHAKE`, `MEMBERSHIP`.
+   * @throws {DatabaseError} `CONFIG`, `DATA_FOLDER`, `ADDRESS`, `CORRUPT`, `HANDSHAKE`,
+   * `MEMBERSHIP`.
    */
   static async start(options: NodeOptions): Promise<Node> {
     await using stack = new AsyncDisposableStack();

@@ -73,8 +73,8 @@ export class Server {
   }
 
   /**
-   * Takes no more requests, and waits for those under way; whatever still runs after `graceMs` loses
-   * its connection.
+   * Takes no more requests, and waits for those under way; whatever still runs after `graceMs`
+   * loses its connection.
    */
   close(graceMs: number): Promise<void> {
     this.#closing ??= this.#close(graceMs);

@@ -103,7 +103,7 @@ export interface ServerOptions {
   readonly clock: Clock;
   /**
    * Origins of web pages that may use this server, such as `https://app.example`, or `*`. Pages of
-   * the server itself always may; without this, no other page can, not even without reading replies.
+   * the server itself always may; without this, no other page can, not even blindly.
    */
   readonly allowedOrigins?: readonly string[];
   /** Requests with a body that may be under way; `HTTP_REQUESTS_MAX` unless told. */

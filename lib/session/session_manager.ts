@@ -20,51 +20,14 @@ import {
 } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Replica } from "../replica/replica.ts";
+import type { Pending, Place } from "./pending.ts";
 import { fromPlain, toPlain } from "./plain_error.ts";
 import { isOneShot, looksLikeWrite, mayRunOnFollower } from "./routing.ts";
 import { type Stream, type StreamEnd, streamEndError, Streams } from "./streams.ts";
 import type { PipelineRequest, PipelineResponse, Sessions } from "./types.ts";
 import type { FromWorker, Job, JobResult } from "./worker_messages.ts";
 import { type WorkerPool, WRITER } from "./worker_pool.ts";
-import { WriteQueue, type Writer } from "./write_queue.ts";
-
-/** A pipeline on its way. */
-interface Pending {
-  readonly job: Job;
-  readonly stream: Stream | undefined;
-  /** Whether it goes on with a stream that was open before. */
-  readonly resumed: boolean;
-  /** Whether it runs on the leader's databases, ahead of the quorum. */
-  readonly leading: boolean;
-  worker: number;
-  /** Until when it must have come to a worker. */
-  readonly deadlineMs: number;
-  dispatched: boolean;
-  /** Its place in the write queue, while it waits there in the middle of its work. */
-  turn: Turn | undefined;
-  /** Whether leadership was confirmed after the request arrived; undefined while it is asked. */
-  confirmed: boolean | undefined;
-  result: JobResult | undefined;
-  readonly resolve: (response: PipelineResponse) => void;
-  readonly reject: (error: DatabaseError) => void;
-}
-
-/** One who waits for the write turn. */
-interface Turn extends Writer {
-  readonly work:
-    | { readonly type: "one_shot"; readonly pending: Pending }
-    /** A statement in the middle of a job, which waits in its worker. */
-    | { readonly type: "statement"; readonly pending: Pending }
-    /** Work of the node itself. */
-    | { readonly type: "internal"; readonly run: (release: () => void) => void };
-}
-
-/** Who holds the write turn. */
-type Holder =
-  | { readonly type: "grant"; readonly id: number }
-  | { readonly type: "job"; readonly id: number }
-  | { readonly type: "stream"; readonly id: number }
-  | { readonly type: "internal" };
+import { WriteTurns } from "./write_turns.ts";
 
 /** What sessions need from the node. */
 export interface SessionManagerOptions {
@@ -88,11 +51,9 @@ export class SessionManager implements Sessions {
   readonly #options: SessionManagerOptions;
   readonly #clock: Clock;
   readonly #streams: Streams;
-  readonly #queue: WriteQueue<Turn>;
+  readonly #turns: WriteTurns;
   readonly #pending = new Map<number, Pending>();
-  #holder: Holder | undefined;
   #lastJobId = 0;
-  #lastGrant = 0;
   #resets = 0;
   #quiet: (() => void) | undefined;
   #stopped = false;
@@ -102,10 +63,12 @@ export class SessionManager implements Sessions {
     this.#options = options;
     this.#clock = options.clock;
     this.#streams = new Streams(options.randomToken);
-    this.#queue = new WriteQueue<Turn>(
-      () => this.#replica.writable,
-      (turns) => this.#granted(turns),
-    );
+    this.#turns = new WriteTurns({
+      mayWrite: () => this.#replica.writable,
+      onOneShots: (pendings, grant) => this.#dispatch(pendings, grant),
+      onStatement: ({ job, worker }) =>
+        this.#pool.post(worker, { type: "turn", jobId: job.id, error: undefined }),
+    });
     this.#scheduleSweep();
   }
 
@@ -123,14 +86,16 @@ export class SessionManager implements Sessions {
   }
 
   /** Runs work of the node itself under the write turn, when the node leads. */
-  whileNobodyWrites(run: (release: () => void) => void, refuse: (error: DatabaseError) => void) {
-    const work = { type: "internal", run } as const;
-    this.#queue.join({ work, shared: false, deadlineMs: this.#deadline(WRITE_WAIT_MS), refuse });
+  whileNobodyWrites(
+    run: (release: () => void) => void,
+    refuse: (error: DatabaseError) => void,
+  ): void {
+    this.#turns.joinInternal(run, this.#deadline(WRITE_WAIT_MS), refuse);
   }
 
   /** There may be room for writes now. */
   writable(): void {
-    this.#queue.next();
+    this.#turns.next();
   }
 
   /** Leadership is lost: ends everything that ran ahead of the quorum, then calls back. */
@@ -153,13 +118,13 @@ export class SessionManager implements Sessions {
         break;
       case "granted_done":
         this.#done(worker, message.results);
-        this.#release({ type: "grant", id: message.grant });
+        this.#turns.releaseGrant(message.grant);
         break;
       case "need_turn":
         this.#needTurn(message.jobId);
         break;
       case "stream_closed":
-        this.#release({ type: "stream", id: message.streamId });
+        this.#turns.releaseStream(message.streamId);
         break;
       case "reset_done":
         this.#resetDone();
@@ -227,7 +192,7 @@ export class SessionManager implements Sessions {
 
   #newPending(
     request: PipelineRequest,
-    place: Pick<Pending, "stream" | "resumed" | "leading" | "worker">,
+    place: Place,
     resolve: Pending["resolve"],
     reject: Pending["reject"],
   ): Pending {
@@ -244,7 +209,6 @@ export class SessionManager implements Sessions {
       job,
       deadlineMs: this.#deadline(LEADER_WAIT_MS),
       dispatched: false,
-      turn: undefined,
       confirmed: undefined,
       result: undefined,
       resolve,
@@ -286,12 +250,8 @@ export class SessionManager implements Sessions {
   }
 
   #queueOneShot(pending: Pending): void {
-    this.#queue.join({
-      work: { type: "one_shot", pending },
-      shared: true,
-      deadlineMs: this.#deadline(WRITE_WAIT_MS),
-      refuse: (error) => this.#refuse(pending, error),
-    });
+    const deadlineMs = this.#deadline(WRITE_WAIT_MS);
+    this.#turns.joinOneShot(pending, deadlineMs, (error) => this.#refuse(pending, error));
   }
 
   #dispatch(pendings: readonly Pending[], grant: number | undefined): void {
@@ -303,52 +263,11 @@ export class SessionManager implements Sessions {
   #needTurn(jobId: number): void {
     const pending = this.#pending.get(jobId);
     if (pending === undefined) return;
-    pending.turn = {
-      work: { type: "statement", pending },
-      shared: false,
-      deadlineMs: this.#deadline(WRITE_WAIT_MS),
-      refuse: (error) =>
-        this.#pool.post(pending.worker, { type: "turn", jobId, error: toPlain(error) }),
-    };
-    this.#queue.join(pending.turn);
-  }
-
-  #granted(turns: readonly Turn[]): void {
-    const first = turns[0]!.work;
-    switch (first.type) {
-      case "one_shot": {
-        const grant = ++this.#lastGrant;
-        this.#holder = { type: "grant", id: grant };
-        const pendings = turns.map(({ work }) => {
-          assert(work.type === "one_shot", "only one-shot requests share a turn");
-          return work.pending;
-        });
-        this.#dispatch(pendings, grant);
-        break;
-      }
-      case "statement": {
-        const { id } = first.pending.job;
-        this.#holder = { type: "job", id };
-        this.#pool.post(first.pending.worker, { type: "turn", jobId: id, error: undefined });
-        break;
-      }
-      case "internal": {
-        const holder = { type: "internal" } as const;
-        this.#holder = holder;
-        first.run(() => this.#release(holder));
-        break;
-      }
-    }
-  }
-
-  /** Gives the turn back, if this is who holds it. */
-  #release(holder: Holder): void {
-    const current = this.#holder;
-    if (current === undefined || current.type !== holder.type) return;
-    if (current.type === "internal" && current !== holder) return;
-    if ("id" in current && "id" in holder && current.id !== holder.id) return;
-    this.#holder = undefined;
-    this.#queue.release();
+    this.#turns.joinStatement(
+      pending,
+      this.#deadline(WRITE_WAIT_MS),
+      (error) => this.#pool.post(pending.worker, { type: "turn", jobId, error: toPlain(error) }),
+    );
   }
 
   #done(worker: number, results: readonly JobResult[]): void {
@@ -362,8 +281,7 @@ export class SessionManager implements Sessions {
 
   #finished(pending: Pending, result: JobResult): void {
     const { stream } = pending;
-    if (pending.turn !== undefined) this.#queue.leave(pending.turn);
-    this.#passTurn(pending, result);
+    this.#turns.finished(pending, result);
     if (stream !== undefined) {
       stream.jobId = undefined;
       stream.inTransaction = result.inTransaction;
@@ -382,19 +300,6 @@ export class SessionManager implements Sessions {
         this.#confirm(pending);
       } else this.#answer(pending);
     });
-  }
-
-  /** A job that got the turn in its middle keeps it while its transaction is open. */
-  #passTurn(pending: Pending, result: JobResult): void {
-    const holder = this.#holder;
-    if (holder === undefined) return;
-    const { id, streamId } = pending.job;
-    const ours = holder.type === "job" && holder.id === id ||
-      holder.type === "stream" && holder.id === streamId;
-    if (!ours) return;
-    if (streamId !== undefined && result.open && result.inTransaction) {
-      this.#holder = { type: "stream", id: streamId };
-    } else this.#release(holder);
   }
 
   /** Answers once the result is there, committed, and confirmed. */
@@ -446,8 +351,7 @@ export class SessionManager implements Sessions {
    */
   #reset(end: StreamEnd, quiet: () => void): void {
     const error = end === "TRANSACTION_LOST" ? this.#notLeader() : streamEndError(end);
-    this.#queue.clear(error);
-    this.#holder = undefined;
+    this.#turns.clear(error);
     for (const stream of [...this.#streams.values()]) this.#forget(stream, end);
     const before = this.#quiet;
     this.#quiet = () => {
@@ -487,7 +391,7 @@ export class SessionManager implements Sessions {
   }
 
   #sweep(nowMs: number): void {
-    this.#queue.expire(nowMs);
+    this.#turns.expire(nowMs);
     for (const pending of [...this.#pending.values()]) {
       // Writers wait in the queue, which has a bound of its own.
       const waits = !pending.dispatched && !pending.leading;
@@ -496,8 +400,8 @@ export class SessionManager implements Sessions {
     for (const stream of [...this.#streams.values()]) {
       if (stream.jobId !== undefined) continue;
       const idleMs = nowMs - stream.lastUsedMs;
-      const holds = this.#holder?.type === "stream" && this.#holder.id === stream.id;
-      if (holds && this.#queue.waiting > 0 && idleMs > TRANSACTION_IDLE_CONTENDED_MS) {
+      const holdsUp = this.#turns.isHeldByStream(stream.id) && this.#turns.waiting > 0;
+      if (holdsUp && idleMs > TRANSACTION_IDLE_CONTENDED_MS) {
         this.#endStream(stream, "TRANSACTION_TIMEOUT");
       } else if (idleMs > SESSION_IDLE_MS) this.#endStream(stream, "STREAM_EXPIRED");
     }

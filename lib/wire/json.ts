@@ -8,7 +8,8 @@ const EXCERPT_LENGTH = 24;
  * Parses JSON.
  *
  * @param what Names the text in the error, such as `The body`.
- * @throws {DatabaseError} PROTOCOL, with the offset in characters where the text breaks the grammar.
+ * @throws {DatabaseError} PROTOCOL, with the offset in characters where the text breaks the
+ * grammar.
  */
 export function parseJson(text: string, what: string): unknown {
   try {

@@ -136,8 +136,9 @@ test("VACUUM, DDL and FTS5 are replicated like any write", async () => {
   await client.execute("CREATE VIRTUAL TABLE words USING fts5 (body)");
   await client.execute("INSERT INTO words VALUES ('replicated by pages')");
   await client.execute(
-    "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) " +
-      "SELECT hex(randomblob(500)) FROM n",
+    `INSERT INTO t
+       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+       SELECT hex(randomblob(500)) FROM n`,
   );
   await client.execute("DELETE FROM t WHERE rowid % 2");
   await client.execute("VACUUM");

@@ -113,7 +113,7 @@ test("with any one or two links of five nodes cut, the cluster makes progress an
   }
 });
 
-test("with one link of three nodes cut, whichever it is, the node in the middle keeps it going", () => {
+test("with any one link of three nodes cut, the node in the middle keeps it going", () => {
   for (const [a, b] of [[1, 2], [1, 3], [2, 3]]) {
     for (let seed = 1; seed <= 10; seed++) {
       const link: Link = (from, to) => !((from === a && to === b) || (from === b && to === a));

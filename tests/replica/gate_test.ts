@@ -24,7 +24,7 @@ test("replies leave in the order of what they wait for", () => {
   expect(left.at(-1)).toBe("write 3");
 });
 
-test("when leadership is lost every reply that waits is told what became of its transaction", () => {
+test("when leadership is lost every waiting reply is told what became of its transaction", () => {
   const gate = new Gate();
   gate.open(1);
   const errors: (string | undefined)[] = [];

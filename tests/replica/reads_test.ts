@@ -46,7 +46,7 @@ test("a read gives up at its deadline", () => {
   expect(answers).toEqual([undefined]);
 });
 
-test("when leadership is lost a read that ran meanwhile fails, and one that did not asks on", () => {
+test("when leadership is lost a read that ran meanwhile fails, another asks on", () => {
   const { reads, answers, note } = asked();
   reads.read(0, { deadlineMs: 1000, retry: false }, note);
   reads.read(0, { deadlineMs: 1000, retry: true }, note);

@@ -123,7 +123,7 @@ test("many clients at once are all answered", async () => {
   );
 });
 
-test("the code of an error reaches the program, of a statement and of a whole pipeline", async () => {
+test("the code of an error reaches the program, of statements and of pipelines", async () => {
   await using setup = await start();
   expect((await failure(setup.client.execute("SELEC 1"))).code).toBe("SQLITE_ERROR");
 

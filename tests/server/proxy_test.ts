@@ -150,7 +150,7 @@ test("a request waits for a leader and then goes on", async () => {
   expect(await answer).toMatchObject({ status: 200, json: { base_url: null } });
 });
 
-test("a leader that dies with the request leaves the outcome unknown, without a retry", async () => {
+test("a leader that dies with the request leaves the outcome unknown, with no retry", async () => {
   let requests = 0;
   const dying = createServer((socket: Socket) => {
     socket.on("data", () => {
