@@ -34,7 +34,7 @@ export function commandOf(runner: Runner): readonly string[] {
 }
 
 /** Deno itself: its package's command is a wrapper, and killing that would leave the node alive. */
-function denoBinary(): string {
+export function denoBinary(): string {
   const scope = join(ROOT, "node_modules/@deno");
   for (const name of readdirSync(scope)) {
     const binary = join(scope, name, "deno");

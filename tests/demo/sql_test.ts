@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import { query, readReply } from "../../lib/demo/sql.ts";
+import { startProcess } from "../../lib/io/process.ts";
+import { denoBinary } from "../cluster/harness.ts";
 
 const rows = { cols: [], rows: [[{ type: "integer", value: "1" }]], affected_row_count: 0 };
 
@@ -51,3 +53,30 @@ test("a refused connection wrote nothing; one that breaks may have", async () =>
   server.stop(true);
   expect(await query(url, "SELECT 1")).toMatchObject({ type: "error", outcome: "rejected" });
 });
+
+test.each([["Bun", [process.execPath]], ["Deno", [denoBinary(), "run", "-A"]]])(
+  "%s calls a write unknown when its node is gone before the answer",
+  async (_, runtime) => {
+    let requests = 0;
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: async (request) => {
+        await request.text();
+        if (++requests === 1) return Response.json({ results: [] });
+        // The request was taken: now the node dies, and its port is closed as well.
+        await server.stop(true);
+        return new Response();
+      },
+    });
+    const script = new URL("./ask_twice.ts", import.meta.url).pathname;
+    const child = await startProcess([...runtime, script, `http://127.0.0.1:${server.port}`]);
+    await child.exited;
+    await server.stop(true);
+    expect(requests).toBe(2);
+    expect(JSON.parse(child.outputTail())).toMatchObject([
+      { type: "ok" },
+      { type: "error", outcome: "unknown" },
+    ]);
+  },
+);
