@@ -19,9 +19,10 @@ test("the demo kills nodes under load and finds every row", async () => {
 test("the demo takes its nodes with it when it is interrupted", async () => {
   const demo = await startProcess([...commandOf(DEFAULT_RUNNER), "demo", "--seconds", "60"]);
   const url = await waitUntil("the nodes run", START_TIMEOUT_MS, () => {
-    if (!demo.running) throw new Error(demo.outputTail());
-    return /n3 {2}(http:\/\/\S+)/.exec(demo.outputTail())?.[1];
+    const found = /n3 {2}(http:\/\/\S+)/.exec(demo.outputTail())?.[1];
+    return demo.running ? found : "the demo ended";
   });
+  expect(demo.outputTail()).toContain(url);
   await (await fetch(`${url}/health`)).arrayBuffer();
   demo.signal("SIGINT");
   const { code } = await demo.exited;
