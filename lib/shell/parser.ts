@@ -30,7 +30,7 @@ export class InputReader {
 
   /** The text of the statement that waits for its end; empty when there is none. */
   get pending(): string {
-    return this.#pending.trim() === "" ? "" : this.#pending;
+    return this.#pending;
   }
 
   /** The number of the last line. */
@@ -41,8 +41,7 @@ export class InputReader {
   /** Takes in one line, without its newline. */
   push(line: string): Input[] {
     this.#line++;
-    if (this.pending === "") {
-      this.#pending = "";
+    if (this.#pending === "") {
       this.#startLine = this.#line;
       if (line.startsWith(".")) {
         return [{ type: "command", text: line.trim(), line: this.#line }];

@@ -242,7 +242,8 @@ function fromWire({ type, value, base64 }: WireValue): SQLInputValue {
 function toWire(value: unknown): WireValue {
   if (value === null) return { type: "null" };
   if (typeof value === "bigint") return { type: "integer", value: value.toString() };
-  if (typeof value === "number") return { type: "float", value };
+  // JSON has no infinities.
+  if (typeof value === "number") return { type: Number.isFinite(value) ? "float" : "null", value };
   if (typeof value === "string") return { type: "text", value };
   return { type: "blob", base64: (value as Uint8Array).toBase64({ omitPadding: true }) };
 }
