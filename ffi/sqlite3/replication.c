@@ -36,7 +36,6 @@ struct WalReplication {
   sqlite3 *pHandle;          /* The controlling connection */
   sqlite3_mutex *mutex;      /* Guards all below that is not atomic or used by the handle only */
   Wal *pWals;                /* Wals of connections that used the file since it is replicated */
-  u32 iEpoch;                /* Atomic. Goes up with every change of mode */
   u8 eMode;                  /* Atomic. SQLITE_WAL_REPLICATION_* */
   u8 bRewinding;             /* Atomic. New readers wait, see walReplicationRead() */
   i64 iSeq;                  /* Atomic. Last sequence number given out */
@@ -183,13 +182,26 @@ static void walReplicationReadEnd(Wal *pWal){
 static int walReplicationWrite(Wal *pWal){
   WalReplication *p = replOf(pWal);
   if( p==0 || pWal->bReplApply ) return SQLITE_OK;
-  pWal->iReplEpoch = replLoad(&p->iEpoch);
   return replLoad(&p->eMode)==SQLITE_WAL_REPLICATION_LEADER ? SQLITE_OK : SQLITE_IOERR_NOT_LEADER;
 }
 
 /* True if the file is replicated: its WAL is never synced. */
 static int walReplicationActive(Wal *pWal){
   return replOf(pWal)!=0;
+}
+
+/*
+** Writes one frame, of at most 4096 bytes, with one call where wal.c takes two. The WAL is never
+** synced, so there is no sync point to look out for.
+*/
+static int walReplicationWriteFrame(
+  Wal *pWal, u32 pgno, u32 nTruncate, void *pData, i64 iOffset
+){
+  u8 aFrame[WAL_FRAME_HDRSIZE+4096];
+  assert( pWal->szPage<=4096 );
+  walEncodeFrame(pWal, pgno, nTruncate, (u8*)pData, aFrame);
+  memcpy(&aFrame[WAL_FRAME_HDRSIZE], pData, pWal->szPage);
+  return sqlite3OsWrite(pWal->pWalFd, aFrame, WAL_FRAME_HDRSIZE+(int)pWal->szPage, iOffset);
 }
 
 /*
@@ -202,7 +214,7 @@ static int walReplicationCommit(Wal *pWal){
   if( p==0 ) return SQLITE_OK;
   sqlite3_mutex_enter(p->mutex);
   if( pWal->bReplApply==0 ){
-    if( p->eMode!=SQLITE_WAL_REPLICATION_LEADER || pWal->iReplEpoch!=p->iEpoch ){
+    if( p->eMode!=SQLITE_WAL_REPLICATION_LEADER ){
       sqlite3_mutex_leave(p->mutex);
       return SQLITE_IOERR_NOT_LEADER;
     }
@@ -392,7 +404,6 @@ static void replClose(WalReplication *p){
   *pp = p->pNext;
   sqlite3_mutex_enter(p->mutex);
   replStore(&p->eMode, SQLITE_WAL_REPLICATION_NONE);
-  replStore(&p->iEpoch, p->iEpoch+1);
   sqlite3_mutex_leave(p->mutex);
   replStore(&replState.iGeneration, replState.iGeneration+1);
   replUnref(p);
@@ -415,7 +426,6 @@ static WalReplication *replNew(sqlite3 *db, const char *zWal){
   p->mutex = sqlite3MutexAlloc(SQLITE_MUTEX_FAST);
   p->pHandle = db;
   p->nRef = 1;
-  p->iEpoch = 1;
   p->eMode = SQLITE_WAL_REPLICATION_FOLLOWER;
   if( p->zWal==0 || p->mutex==0 ){
     sqlite3_mutex_free(p->mutex);
@@ -497,7 +507,6 @@ int sqlite3_wal_replication_leader(sqlite3 *db, const char *zSchema){
     p->base.hdr = c.pWal->hdr;
     p->nMark = 0;
     p->bUnsettled = 0;
-    replStore(&p->iEpoch, p->iEpoch+1);
     replStore(&p->eMode, SQLITE_WAL_REPLICATION_LEADER);
   }
   sqlite3_mutex_leave(p->mutex);
@@ -515,7 +524,6 @@ int sqlite3_wal_replication_follower(sqlite3 *db, const char *zSchema){
   sqlite3_mutex_enter(p->mutex);
   if( p->eMode==SQLITE_WAL_REPLICATION_LEADER ){
     replStore(&p->eMode, SQLITE_WAL_REPLICATION_FOLLOWER);
-    replStore(&p->iEpoch, p->iEpoch+1);
     p->bUnsettled = p->nMark>0;
     p->bPending = 0;
     p->bDraining = 0;

@@ -292,24 +292,21 @@ int sqlite3_wal_replication_rewind(sqlite3 *db, const char *zSchema, sqlite3_int
 }
 
 /*
-** Copies frames up to the base. The checkpoint lock is held, pWal->hdr is the live header.
+** Copies frames up to the base. The checkpoint lock is held, pWal->hdr is the live header and was
+** read after the base: the WAL reaches at least that far.
 **
 ** The header of the base takes its place, so that the checkpoint looks for the newest version of each
 ** page up to the base only. With the live header it would skip a page that has a newer version beyond
 ** the base, and a rewind could take that version away.
 */
-static int replCopyFrames(ReplCall *pCall){
-  WalReplication *p = pCall->p;
+static int replCopyFrames(ReplCall *pCall, const WalIndexHdr *pBase){
   Wal *pWal = pCall->pWal;
-  WalIndexHdr base;
+  const WalIndexHdr live = pWal->hdr;
   u32 nBefore;
   int rc;
-  sqlite3_mutex_enter(p->mutex);
-  base = p->base.hdr;
-  sqlite3_mutex_leave(p->mutex);
-  if( !replSameSalt(&pWal->hdr, &base) || base.mxFrame==0 ) return SQLITE_OK;
-  assert( base.mxFrame<=pWal->hdr.mxFrame );
-  pWal->hdr = base;
+  if( !replSameSalt(&live, pBase) || pBase->mxFrame==0 ) return SQLITE_OK;
+  assert( pBase->mxFrame<=live.mxFrame );
+  pWal->hdr = *pBase;
   nBefore = walCkptInfo(pWal)->nBackfill;
   rc = walCheckpoint(
     pWal, pCall->db, SQLITE_CHECKPOINT_PASSIVE, 0, 0, 0, (u8*)pCall->pPager->pTmpSpace
@@ -317,12 +314,14 @@ static int replCopyFrames(ReplCall *pCall){
   if( rc==SQLITE_OK && walCkptInfo(pWal)->nBackfill!=nBefore ){
     rc = sqlite3OsSync(pWal->pDbFd, SQLITE_SYNC_NORMAL);
   }
+  pWal->hdr = live;
   return rc;
 }
 
 int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut){
   ReplCall c;
   Wal *pWal;
+  WalIndexHdr base;
   int bChanged = 0;
   int rc = replEnter(&c, db, zSchema);
   if( rc!=SQLITE_OK ) return rc;
@@ -333,9 +332,14 @@ int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3
   if( rc==SQLITE_OK ) rc = walLockExclusive(pWal, WAL_CKPT_LOCK, 1);
   if( rc!=SQLITE_OK ) return replLeave(&c, rc);
   pWal->ckptLock = 1;
+  /* No statement runs, so an interrupt that came late is not meant for this. */
+  AtomicStore(&db->u1.isInterrupted, 0);
+  sqlite3_mutex_enter(c.p->mutex);
+  base = c.p->base.hdr;
+  sqlite3_mutex_leave(c.p->mutex);
   SEH_TRY {
     rc = walIndexReadHdr(pWal, &bChanged);
-    if( rc==SQLITE_OK ) rc = replCopyFrames(&c);
+    if( rc==SQLITE_OK ) rc = replCopyFrames(&c, &base);
     if( rc==SQLITE_OK ){
       volatile WalIndexHdr *pLive = walIndexHdr(pWal);
       aOut[0] = pLive->mxFrame;
@@ -344,7 +348,7 @@ int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3
     }
   }
   SEH_EXCEPT( rc = walHandleException(pWal); )
-  replForgetHdr(pWal);
+  if( bChanged ) replForgetHdr(pWal);
   walUnlockExclusive(pWal, WAL_CKPT_LOCK, 1);
   pWal->ckptLock = 0;
   return replLeave(&c, rc);
