@@ -1,8 +1,7 @@
 /**
  * dqlite: SQLite, replicated over several machines.
  *
- * {@linkcode connect} gives a client of a cluster that runs; {@linkcode Node} runs a node in the own
- * process.
+ * {@linkcode connect} gives a client of a cluster; {@linkcode Node} runs a node in this process.
  *
  * @module
  */

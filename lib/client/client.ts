@@ -179,7 +179,7 @@ export class ClusterClient implements Client {
     });
   }
 
-  /** @throws {ClientError} `SYNC_NOT_SUPPORTED` always: there is no local copy to bring up to date. */
+  /** @throws {ClientError} `SYNC_NOT_SUPPORTED` always: this client keeps no copy. */
   sync(): Promise<Replicated> {
     return Promise.reject(
       new ClientError("SYNC_NOT_SUPPORTED", "This client keeps no local copy of the database"),

@@ -19,8 +19,14 @@ export interface Answer {
   readonly view: ClusterView | undefined;
 }
 
+/** The one form in which an address is known here: without the slash that some write at its end. */
+export function sameForm(url: string): string {
+  return url.endsWith("/") ? url.slice(0, -1) : url;
+}
+
 /** Knows the seeds only. */
-export function initialKnowledge(seeds: readonly string[]): Knowledge {
+export function initialKnowledge(urls: readonly string[]): Knowledge {
+  const seeds = urls.map(sameForm);
   return { seeds, members: [], leader: undefined, term: 0 };
 }
 
@@ -34,9 +40,11 @@ export function everybody(known: Knowledge): string[] {
 export function learn(known: Knowledge, { url, view }: Answer): Knowledge {
   if (view === undefined) return { ...known, leader: known.leader ?? url };
   if (view.term < known.term) return known;
-  const members = view.memberUrls.slice(0, MEMBERS_MAX);
+  const members = view.memberUrls.slice(0, MEMBERS_MAX).map(sameForm);
   // A node that knows of no leader in this term does not make one that is known less true.
-  const leader = view.leaderUrl ?? (view.term === known.term ? known.leader : undefined);
+  const leader = view.leaderUrl === undefined
+    ? (view.term === known.term ? known.leader : undefined)
+    : sameForm(view.leaderUrl);
   return {
     ...known,
     members: members.length === 0 ? known.members : members,
@@ -47,7 +55,8 @@ export function learn(known: Knowledge, { url, view }: Answer): Knowledge {
 
 /** Takes in that a node named the leader while it refused or passed on a request. */
 export function learnLeader(known: Knowledge, url: string): Knowledge {
-  return known.leader === url ? known : { ...known, leader: url };
+  const leader = sameForm(url);
+  return known.leader === leader ? known : { ...known, leader };
 }
 
 /** Takes in that a node does not answer, or does not lead any more. */

@@ -1,10 +1,11 @@
 /** Sends calls to the leader, finds out who that is, and follows it. */
 import { messageOf } from "../base/errors.ts";
-import { CLIENT_DISCOVERY_MS, CLIENT_PROBE_MS } from "../base/limits.ts";
+import { CLIENT_DISCOVERY_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import type { Clock } from "../io/clock.ts";
 import type { PipelineBody } from "../wire/hrana/types.ts";
 import { ClientError, withDetails } from "./error.ts";
+import { Exchange, type ExchangeLimits } from "./exchange.ts";
 import * as knowledge from "./leader.ts";
 import { backoffMs, mayRetry } from "./retry.ts";
 import type { ClusterView, PipelineReply, PipelineTransport } from "./transport.ts";
@@ -51,8 +52,8 @@ export class Router {
   #known: knowledge.Knowledge;
   /** The round of questions under way, shared by all calls that wait for one. */
   #round: Promise<Round> | undefined;
-  /** Aborts what is under way when the client is closed. */
-  readonly #calls = new Set<AbortController>();
+  /** What is under way, to end it when the client is closed. */
+  readonly #exchanges = new Set<Exchange>();
   #closed = false;
 
   constructor(options: RouterOptions) {
@@ -99,7 +100,7 @@ export class Router {
       }
       suspect = url;
       this.#known = knowledge.doubt(this.#known, url);
-      if (last.leader !== undefined && last.leader !== url) {
+      if (last.leader !== undefined && knowledge.sameForm(last.leader) !== url) {
         this.#learnLeader(last.leader);
         if (failed === 0) continue;
       }
@@ -141,7 +142,7 @@ export class Router {
   /** Ends everything under way by an error; nothing can be sent any more. */
   close(): void {
     this.#closed = true;
-    for (const call of this.#calls) call.abort(closedError("unknown"));
+    for (const exchange of this.#exchanges) exchange.giveUp(closedError("unknown"));
   }
 
   /** The node to ask now. @throws {ClientError} `NO_LEADER` when the time is up. */
@@ -193,81 +194,46 @@ export class Router {
   }
 
   #view(url: string): Promise<ClusterView | undefined> {
-    return this.#limited(
-      this.#now() + CLIENT_DISCOVERY_MS,
-      (signal) => this.#transport.cluster(url, signal),
-      `no answer within ${CLIENT_DISCOVERY_MS} ms`,
-    );
+    const deadlineMs = this.#now() + CLIENT_DISCOVERY_MS;
+    const late = `no answer within ${CLIENT_DISCOVERY_MS} ms`;
+    return this.#limited({ deadlineMs, late }, (signal) => this.#transport.cluster(url, signal));
   }
 
-  async #attempt(
+  #attempt(
     url: string,
     body: PipelineBody,
     deadlineMs: number,
     options: CallOptions,
   ): Promise<PipelineReply> {
-    return await this.#limited(
-      deadlineMs,
-      (signal) => this.#transport.send(url, body, signal),
-      `${url} did not answer within ${options.timeoutMs} ms`,
-      this.#known.leader === url ? url : undefined,
-    );
+    const late = `${url} did not answer within ${options.timeoutMs} ms`;
+    // A node that passes requests on is not asked to lead.
+    const limits = this.#known.leader === url
+      ? { deadlineMs, late, probe: () => this.#replaced(url) }
+      : { deadlineMs, late };
+    return this.#limited(limits, (signal) => this.#transport.send(url, body, signal));
   }
 
-  /**
-   * Runs one exchange, bounded by a deadline, the closing of the client and, for a request to
-   * `watched`, the news that another node leads by now: a node that was cut off keeps its
-   * connections open and says nothing.
-   */
+  /** Runs one exchange, which also ends when the client is closed. */
   async #limited<T>(
-    deadlineMs: number,
-    run: (signal: AbortSignal) => Promise<T>,
-    late: string,
-    watched?: string,
+    limits: Omit<ExchangeLimits, "clock">,
+    start: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     if (this.#closed) throw closedError("rejected");
-    const abort = new AbortController();
-    const aborted = Promise.withResolvers<never>();
-    abort.signal.addEventListener("abort", () => aborted.reject(abort.signal.reason));
-    aborted.promise.catch(() => {});
-    this.#calls.add(abort);
-    const stop = (message: string) => abort.abort(new ClientError("CONNECTION_LOST", message));
-    const cancelTimer = this.#clock.after(
-      Math.max(0, deadlineMs - this.#now()),
-      () => stop(late),
-    );
-    const cancelWatch = watched === undefined
-      ? undefined
-      : this.#watch(watched, () => stop(`${watched} does not answer, and does not lead any more`));
+    const exchange = new Exchange({ clock: this.#clock, ...limits });
+    this.#exchanges.add(exchange);
     try {
-      // The abort comes first: the runtime's own words for it say less, and not every transport
-      // can be stopped.
-      return await Promise.race([aborted.promise, run(abort.signal)]);
+      return await exchange.run(start);
     } finally {
-      cancelTimer();
-      cancelWatch?.();
-      this.#calls.delete(abort);
+      this.#exchanges.delete(exchange);
     }
   }
 
-  /** Calls `onReplaced` once another node is known to lead. @returns A function that ends it. */
-  #watch(url: string, onReplaced: () => void): () => void {
-    let cancel = this.#clock.after(CLIENT_PROBE_MS, probe);
-    let ended = false;
-    const ask = () => this.#ask();
-    const replaced = () => this.#known.leader !== undefined && this.#known.leader !== url;
-    const again = () => cancel = this.#clock.after(CLIENT_PROBE_MS, probe);
-    function probe() {
-      ask().then(() => {
-        if (ended) return;
-        if (replaced()) onReplaced();
-        else again();
-      });
-    }
-    return () => {
-      ended = true;
-      cancel();
-    };
+  /** Why a request to the leader is not to be waited for; undefined while it may still lead. */
+  async #replaced(url: string): Promise<string | undefined> {
+    await this.#ask();
+    const { leader } = this.#known;
+    if (leader === undefined || leader === url) return undefined;
+    return `${url} does not answer, and ${leader} leads by now`;
   }
 
   #learnLeader(url: string): void {

@@ -22,6 +22,20 @@ test("execute gives rows by name and by position", async () => {
   expect(JSON.parse(JSON.stringify(result)).rows).toEqual([[1, "x", 2]]);
 });
 
+test("columns of odd names are read by position, and never hide one another", async () => {
+  await using nodes = new Nodes();
+  const client = nodes.connect((await nodes.start()).url);
+  const sql = `SELECT 1 AS "length", 2 AS "__proto__", 3 AS "1", 4 AS toString, 5 AS b`;
+  const row = (await client.execute(sql)).rows[0]!;
+  expect(Array.from(row as ArrayLike<unknown>)).toEqual([1, 2, 3, 4, 5]);
+  expect([row.length, row[1], row["toString"], row["b"]]).toEqual([5, 2, 4, 5]);
+  expect(Object.keys(row)).toEqual(["__proto__", "toString", "b"]);
+  const plain = (await client.execute("SELECT 1 AS a, 2 AS b")).rows[0]!;
+  expect(Array.prototype.slice.call(plain as ArrayLike<unknown>)).toEqual([1, 2]);
+  expect({ ...plain } as unknown).toEqual({ a: 1, b: 2 });
+  expect(JSON.stringify(plain)).toBe('{"a":1,"b":2}');
+});
+
 test("values of every type come back as they went in", async () => {
   await using nodes = new Nodes();
   const client = nodes.connect((await nodes.start()).url, { intMode: "bigint" });
@@ -134,7 +148,7 @@ test("a batch of a thousand equal texts sends the text once", async () => {
   expect(JSON.stringify(node.pipelines[1]).split(sql).length - 1).toBe(1);
 });
 
-test("a statement that commits inside of a batch does not let the rest run outside of it", async () => {
+test("a statement that commits a batch does not let the rest run outside of it", async () => {
   await using nodes = new Nodes();
   const client = nodes.connect((await nodes.start()).url);
   await client.execute("CREATE TABLE t (a)");
