@@ -290,15 +290,16 @@ build_executable() {
 # --- checks ---------------------------------------------------------------------------------------
 
 run_checks() {
-  local entries=() file
+  local entries=() file status=0
   export PATH="$PWD/node_modules/.bin:$PATH"
   for file in mod.ts cli.ts; do
     if [[ -f $file ]]; then entries+=("$file"); else say "$file does not exist yet"; fi
   done
-  tsc --noEmit -p tsconfig.json
-  if ((${#entries[@]})); then deno check "${entries[@]}"; fi
-  deno lint
-  deno fmt --check
+  tsc --noEmit -p tsconfig.json || status=1
+  if ((${#entries[@]})); then deno check "${entries[@]}" || status=1; fi
+  deno lint || status=1
+  deno fmt --check || status=1
+  return "$status"
 }
 
 # --- the command line -----------------------------------------------------------------------------

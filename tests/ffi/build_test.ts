@@ -1,7 +1,18 @@
 /** build.sh: what it says, and what the library it builds is able to do. */
 import { beforeAll, expect, test } from "bun:test";
 import { CString, dlopen, FFIType } from "bun:ffi";
-import { readFileSync, readlinkSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -27,6 +38,61 @@ test("an unknown command is refused with the ones there are", () => {
   const { status, err } = build("libary");
   expect(status).toBe(1);
   expect(err).toContain("unknown command 'libary': use library,");
+});
+
+/** Runs build.sh in a copy of its inputs, on a PATH of few programs and the scripts given. */
+function buildOnBareMachine(scripts: Record<string, string>): { status: number; err: string } {
+  const folder = mkdtempSync(join(tmpdir(), "dqlite-build-"));
+  try {
+    const bin = join(folder, "bin");
+    mkdirSync(bin);
+    mkdirSync(join(folder, "node_modules"));
+    for (const name of ["awk", "bash", "basename", "cut", "dirname", "mkdir", "sha256sum"]) {
+      symlinkSync(Bun.which(name)!, join(bin, name));
+    }
+    for (const [name, text] of Object.entries(scripts)) {
+      writeFileSync(join(bin, name), `#!${Bun.which("sh")}\n${text}\n`, { mode: 0o755 });
+    }
+    for (const name of ["build.sh", "package.json", "bun.lock"]) {
+      copyFileSync(join(ROOT, name), join(folder, name));
+    }
+    cpSync(join(ROOT, "ffi/sqlite3"), join(folder, "ffi/sqlite3"), { recursive: true });
+    const done = Bun.spawnSync([Bun.which("bash")!, join(folder, "build.sh"), "library"], {
+      cwd: folder,
+      env: { PATH: bin },
+    });
+    return { status: done.exitCode, err: done.stderr.toString() };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("without Bun and npm it says what to install", () => {
+  const { status, err } = buildOnBareMachine({});
+  expect(status).toBe(1);
+  expect(err).toContain("Bun 1.4 or newer is needed");
+  expect(err).toContain("install npm");
+});
+
+test("a Bun that is too old counts as none", () => {
+  const { status, err } = buildOnBareMachine({ bun: "echo 1.3.9" });
+  expect(status).toBe(1);
+  expect(err).toContain("Bun 1.4 or newer is needed");
+});
+
+test("with Bun but no C compiler it says what to install", () => {
+  const { status, err } = buildOnBareMachine({ bun: "echo 1.4.0" });
+  expect(status).toBe(1);
+  expect(err).toContain("a C compiler is needed: install gcc or clang");
+});
+
+test("an amalgamation that is not the pinned one is refused", () => {
+  const install = `echo 1.4.0
+    mkdir -p node_modules/better-sqlite3/deps/sqlite3
+    echo "int other;" >node_modules/better-sqlite3/deps/sqlite3/sqlite3.c`;
+  const { status, err } = buildOnBareMachine({ bun: install, cc: "exit 0" });
+  expect(status).toBe(1);
+  expect(err).toContain("does not match the hashes in ffi/sqlite3/VERSION");
 });
 
 test("the library is the SQLite of VERSION with the options that are promised", () => {
