@@ -3,7 +3,8 @@
  */
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
-import { compress, decompress, readAsset, readCheckoutFile } from "../io/assets.ts";
+import { readAsset, readCheckoutFile } from "../io/assets.ts";
+import { compress, decompress } from "../io/gzip.ts";
 
 /** The name of the packed data set inside the executable. */
 export const PLACES_ASSET = "cities.bin";

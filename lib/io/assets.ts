@@ -2,7 +2,6 @@
  * Files that come with the program: inside the executable, or in the folder it is run from.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { gunzipSync, gzipSync } from "node:zlib";
 
 const embedded = new Map<string, string>();
 
@@ -30,14 +29,4 @@ export function readCheckoutFile(path: string): Uint8Array {
 /** Makes or replaces a file. @throws {Error} of the system, with the path in its message. */
 export function writeFile(path: string, bytes: Uint8Array): void {
   writeFileSync(path, bytes);
-}
-
-/** Compresses as gzip (RFC 1952), as small as it gets. */
-export function compress(bytes: Uint8Array): Uint8Array {
-  return gzipSync(bytes, { level: 9 });
-}
-
-/** Undoes {@linkcode compress}. */
-export function decompress(bytes: Uint8Array): Uint8Array {
-  return gunzipSync(bytes);
 }
