@@ -21,7 +21,7 @@ import { NodeDisk } from "./io/disk_node.ts";
 import { randomHex, randomToken, randomU32, randomU53 } from "./io/entropy.ts";
 import { type DataFolder, openFolder } from "./io/folder.ts";
 import { SocketHttpClient } from "./io/http_client.ts";
-import { tcpNetwork } from "./io/network_node.ts";
+import { runtimeNetwork } from "./io/network_runtime.ts";
 import { spawnSqlWorker } from "./io/worker.ts";
 import { SegmentLog } from "./log/segment_log.ts";
 import { NodeOperations } from "./node_operations.ts";
@@ -68,6 +68,7 @@ export class NodeStarter {
   readonly #stack: AsyncDisposableStack;
   readonly #log: Log;
   readonly #disk = new NodeDisk();
+  readonly #network = runtimeNetwork();
   readonly #clock = systemClock;
   readonly #random: Random = new SeededRandom(randomU32());
   #stopped = false;
@@ -148,7 +149,7 @@ export class NodeStarter {
   #join(seeds: readonly string[], member: Member): Promise<string> {
     const call = (address: string, method: string, params: unknown) =>
       controlCall({
-        network: tcpNetwork,
+        network: this.#network,
         address,
         method,
         params,
@@ -165,7 +166,7 @@ export class NodeStarter {
   async #checkSeeds(seeds: readonly string[], clusterId: string): Promise<void> {
     const greetings = seeds.map((address) =>
       controlCall({
-        network: tcpNetwork,
+        network: this.#network,
         address,
         clusterId,
         method: "hello",
@@ -256,7 +257,7 @@ export class NodeStarter {
 
   #newTransport(nodeId: NodeId): Transport {
     return new Transport({
-      network: tcpNetwork,
+      network: this.#network,
       clock: this.#clock,
       random: this.#random,
       identity: { clusterId: () => this.#clusterId, nodeId, bootId: randomU53() },

@@ -1,3 +1,5 @@
+import { clearImmediate, setImmediate } from "node:timers";
+
 /** Time, as everything above the edge sees it. */
 export interface Clock {
   /** Milliseconds of a clock that never goes back; only differences mean anything. */
@@ -5,7 +7,7 @@ export interface Clock {
   /** Milliseconds since 1970, for people to read. */
   wallMs(): number;
   /**
-   * Calls `callback` once after `delayMs`.
+   * Calls `callback` once after `delayMs`; with 0, once what is ready on sockets was dealt with.
    *
    * @returns A function that cancels it.
    */
@@ -19,6 +21,10 @@ export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   after(delayMs, callback) {
+    if (delayMs <= 0) {
+      const immediate = setImmediate(callback);
+      return () => clearImmediate(immediate);
+    }
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);
   },

@@ -1,11 +1,11 @@
 /** TCP, through `node:net`, which Bun and Deno both have. */
 import { createServer, type Server, Socket } from "node:net";
-import { DatabaseError, messageOf } from "../base/errors.ts";
 import { formatAddress, type HostPort } from "./address.ts";
 import { type Connection, type ConnectionHandler, IGNORE, LINGER_MS } from "./network.ts";
 import type { Listener, Network } from "./network.ts";
+import { listenError } from "./listen_error.ts";
 
-/** The TCP of the machine. */
+/** The TCP of the machine, in any runtime. */
 export const tcpNetwork: Network = {
   connect(address, handler) {
     const socket = new Socket();
@@ -87,26 +87,4 @@ class TcpConnection implements Connection {
 function boundAddress(server: Server, asked: HostPort): HostPort {
   const bound = server.address();
   return { host: asked.host, port: typeof bound === "object" && bound ? bound.port : asked.port };
-}
-
-function listenError(address: HostPort, error: Error & { code?: string }): DatabaseError {
-  const where = formatAddress(address);
-  const cause = { cause: error };
-  switch (error.code) {
-    case "EADDRINUSE":
-      return new DatabaseError("ADDRESS", `The address ${where} is taken by another program`, {
-        hint: "Stop the other program, or choose another port.",
-        ...cause,
-      });
-    case "EACCES":
-      return new DatabaseError("ADDRESS", `This user may not listen on ${where}`, {
-        hint: "Choose a port above 1023.",
-        ...cause,
-      });
-    case "EADDRNOTAVAIL":
-    case "EINVAL":
-      return new DatabaseError("ADDRESS", `${where} is not an address of this machine`, cause);
-    default:
-      return new DatabaseError("ADDRESS", `Cannot listen on ${where}: ${messageOf(error)}`, cause);
-  }
 }

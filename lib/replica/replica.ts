@@ -307,7 +307,24 @@ export class Replica {
       this.#gate.open(committedSeq);
       this.#applied.advance(commitIndex);
       if (this.#stalled !== undefined) this.#propose();
-    } else this.#apply();
+    } else this.#applySoon();
+  }
+
+  /**
+   * Applies once the work at hand is done: the write of new entries, and its acknowledgement, are
+   * what the leader waits for.
+   */
+  #applySoon(): void {
+    if (this.#applyScheduled || this.#mode !== "following") return;
+    this.#applyScheduled = true;
+    this.#clock.after(0, () => {
+      this.#applyScheduled = false;
+      try {
+        this.#apply();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
   }
 
   /** Applies committed entries, in slices, so that heartbeats are never late. */
@@ -328,20 +345,8 @@ export class Replica {
       }
     }
     this.#applied.advance(this.#appliedIndex);
-    if (this.#appliedIndex < target) this.#continueApply();
+    if (this.#appliedIndex < target) this.#applySoon();
     else this.#lead();
-  }
-
-  #continueApply(): void {
-    this.#applyScheduled = true;
-    this.#clock.after(0, () => {
-      this.#applyScheduled = false;
-      try {
-        this.#apply();
-      } catch (error) {
-        this.#fail(error);
-      }
-    });
   }
 
   #payloadAt(index: LogIndex): Uint8Array | undefined {

@@ -6,6 +6,7 @@ import { SeededRandom } from "../../lib/base/random.ts";
 import type { HostPort } from "../../lib/io/address.ts";
 import { systemClock } from "../../lib/io/clock.ts";
 import type { Connection, ConnectionHandler, Listener, Network } from "../../lib/io/network.ts";
+import { bunNetwork } from "../../lib/io/network_bun.ts";
 import { MemoryNetwork } from "../../lib/io/network_memory.ts";
 import { tcpNetwork } from "../../lib/io/network_node.ts";
 import { until } from "../transport/harness.ts";
@@ -21,6 +22,7 @@ function memoryNetwork(): Network {
 
 const IMPLEMENTATIONS: readonly (readonly [string, () => Network])[] = [
   ["tcp", () => tcpNetwork],
+  ["tcp of Bun", () => bunNetwork],
   ["memory", memoryNetwork],
 ];
 
