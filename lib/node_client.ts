@@ -63,5 +63,12 @@ class LocalTransport implements PipelineTransport {
 
 function asClientError(error: unknown): unknown {
   if (!(error instanceof DatabaseError)) return error;
-  return new ClientError(error.wireCode, error.message, { outcome: error.outcome, cause: error });
+  const { wireCode, message, outcome, hint, leader, sqliteCode } = error;
+  return new ClientError(wireCode, message, {
+    outcome,
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+    ...(leader === undefined ? {} : { leader }),
+    ...(sqliteCode === undefined ? {} : { rawCode: sqliteCode }),
+  });
 }
