@@ -4,6 +4,7 @@
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { messageOf } from "../../lib/base/errors.ts";
 import { pause } from "../../lib/demo/wait.ts";
 import { startProcess } from "../../lib/io/process.ts";
 import { type FailoverResult, measureFailover } from "./failover.ts";
@@ -92,6 +93,8 @@ function readOptions(): Options {
     throw new Error(`--${name} must be a number above 0, not ${values[name]}`);
   };
   const nodes = positive("nodes");
+  const seconds = positive("seconds");
+  const rounds = positive("rounds");
   const built = existsSync(`${ROOT}dist/dqlite`);
   const command = values.dqlite?.split(" ") ??
     (built ? [`${ROOT}dist/dqlite`] : [process.execPath, `${ROOT}cli.ts`]);
@@ -100,22 +103,22 @@ function readOptions(): Options {
     rqlite: () => new Rqlite(nodes),
     sqlite: () => new PlainSqlite(),
   };
-  const systems = values.systems.split(",").map((name) => {
-    const system = make[name];
-    if (system === undefined) throw new Error(`Unknown system ${name}; see --help`);
-    return system();
-  });
   const wanted = values.workloads.split(",");
   for (const name of wanted) {
     const known = name === FAILOVER || WORKLOADS.some((w) => w.name === name || w.kind === name);
     if (!known) throw new Error(`Unknown workload ${name}; see --help`);
   }
+  const names = values.systems.split(",");
+  for (const name of names) {
+    if (!Object.hasOwn(make, name)) throw new Error(`Unknown system ${name}; see --help`);
+  }
+  const systems = names.map((name) => make[name]!());
   return {
     systems,
     workloads: WORKLOADS.filter((w) => wanted.includes(w.name) || wanted.includes(w.kind)),
     failover: wanted.includes(FAILOVER),
-    seconds: positive("seconds"),
-    rounds: positive("rounds"),
+    seconds,
+    rounds,
     nodes,
     json: values.json,
   };
@@ -220,7 +223,13 @@ async function run(options: Options): Promise<Result> {
   return { startedAt, machine: describeMachine(), versions, nodes, seconds, rows, failover };
 }
 
-const options = readOptions();
+let options: Options;
+try {
+  options = readOptions();
+} catch (error) {
+  console.error(messageOf(error));
+  process.exit(2);
+}
 const stopAll = async () => {
   for (const system of options.systems) if (system.type === "cluster") await system.stop();
 };
