@@ -263,8 +263,14 @@ export class NodeStarter {
       identity: { clusterId: () => this.#clusterId, nodeId, bootId: randomU53() },
       events: {
         onMessage: (from, message) => this.#replica?.receive(from, message),
-        onUnreachable: (peer) => this.#raft?.onUnreachable(peer),
-        onPeerBoot: (peer) => this.#raft?.onPeerRestarted(peer),
+        onUnreachable: (peer) => {
+          this.#raft?.onUnreachable(peer);
+          this.#replica?.schedule();
+        },
+        onPeerBoot: (peer) => {
+          this.#raft?.onPeerRestarted(peer);
+          this.#replica?.schedule();
+        },
         onReject: (reason, remote) =>
           this.#log.warn("refused a connection", { remote, reason: reason.message }),
         onControl: (method, params) => this.#control(method, params),
