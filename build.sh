@@ -279,6 +279,8 @@ build_executable() {
     find mod.ts cli.ts ffi lib -name '*.ts' -print0 2>/dev/null | sort -z | xargs -0 cat
   } | digest)
   if [[ -x dist/dqlite && -f $stamp && $(<"$stamp") == "$want" ]]; then return; fi
+  say "packing the demo's data set"
+  bun lib/demo/pack_cities.ts build/cities.bin >&2 || fail "the demo's data set cannot be packed."
   say "compiling dist/dqlite"
   mkdir -p dist
   bun build --compile --target=bun "${entries[@]}" --outfile "dist/dqlite.$$" >&2 ||
