@@ -18,7 +18,8 @@
 
 #define CHUNK_HEADER_SIZE 16
 #define DRAIN_READ_SIZE   (120*1024)  /* xRead takes less than 128 KiB at a time */
-#define REWIND_LOCK_TRIES 50
+#define LOCK_TRIES        50
+#define LOCK_WAIT_US      20
 
 #define replLoad(P)     __atomic_load_n((P), __ATOMIC_SEQ_CST)
 #define replStore(P,V)  __atomic_store_n((P), (V), __ATOMIC_SEQ_CST)
@@ -351,6 +352,19 @@ static int replEnterHandle(ReplCall *pCall, sqlite3 *db, const char *zSchema){
   return SQLITE_OK;
 }
 
+/*
+** Takes an exclusive lock of the WAL. Waits about a millisecond for it: a reader that has met a
+** half-written header takes the write lock for a moment, one that is about to try again a read lock.
+*/
+static int replLockSoon(Wal *pWal, int iLock){
+  int nTry = 0;
+  int rc;
+  while( (rc = walLockExclusive(pWal, iLock, 1))==SQLITE_BUSY && nTry++<LOCK_TRIES ){
+    sqlite3OsSleep(pWal->pVfs, LOCK_WAIT_US);
+  }
+  return rc;
+}
+
 /* Opens the wal-index, which the locks of the WAL need. */
 static int replMapIndex(Wal *pWal){
   volatile u32 *pIndexPage;
@@ -371,7 +385,7 @@ static int replLockWrite(Wal *pWal){
   int bChanged = 0;
   assert( pWal->writeLock==0 );
   rc = replMapIndex(pWal);
-  if( rc==SQLITE_OK ) rc = walLockExclusive(pWal, WAL_WRITE_LOCK, 1);
+  if( rc==SQLITE_OK ) rc = replLockSoon(pWal, WAL_WRITE_LOCK);
   if( rc!=SQLITE_OK ) return rc;
   pWal->writeLock = 1;
   SEH_TRY {

@@ -114,7 +114,8 @@ int sqlite3_wal_replication_rewind(sqlite3 *db, const char *zSchema, sqlite3_int
 /*
 ** Copies released and applied frames into the database file as far as readers allow, then fsyncs the
 ** database file; never the WAL. Any connection of the file outside a transaction, any thread.
-** aOut[0] frames in the WAL · [1] frames copied so far · [2] 1 when all of the WAL was copied.
+** aOut[0] frames in the WAL · [1] frames copied so far · [2] 1 when all of the WAL was copied and the
+** database file holds nothing else.
 */
 int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut);
 

@@ -44,10 +44,14 @@ static void replAbort(WalReplication *p, Wal *pWal){
 static int replApplyBegin(WalReplication *p, Wal *pWal){
   int bChanged = 0;
   int bSettled;
+  int nTry = 0;
   int rc = sqlite3WalBeginReadTransaction(pWal, &bChanged);
   if( rc!=SQLITE_OK ) return rc;
   pWal->bReplApply = 1;
-  rc = sqlite3WalBeginWriteTransaction(pWal);
+  /* As in replLockSoon(): a reader may hold the write lock for a moment. */
+  while( (rc = sqlite3WalBeginWriteTransaction(pWal))==SQLITE_BUSY && nTry++<LOCK_TRIES ){
+    sqlite3OsSleep(pWal->pVfs, LOCK_WAIT_US);
+  }
   if( rc!=SQLITE_OK ){
     pWal->bReplApply = 0;
     sqlite3WalEndReadTransaction(pWal);
@@ -189,14 +193,9 @@ static int replResetReadMarks(Wal *pWal, u32 mxFrame){
   int i;
   for(i=1; i<WAL_NREADER; i++){
     u32 iMark = AtomicLoad(pInfo->aReadMark+i);
-    int nTry = 0;
     int rc;
     if( iMark<=mxFrame || iMark==READMARK_NOT_USED ) continue;
-    while( (rc = walLockExclusive(pWal, WAL_READ_LOCK(i), 1))==SQLITE_BUSY
-        && nTry++<REWIND_LOCK_TRIES
-    ){
-      sqlite3OsSleep(pWal->pVfs, 20);
-    }
+    rc = replLockSoon(pWal, WAL_READ_LOCK(i));
     if( rc!=SQLITE_OK ) return rc;
     AtomicStore(pInfo->aReadMark+i, READMARK_NOT_USED);
     walUnlockExclusive(pWal, WAL_READ_LOCK(i), 1);
@@ -318,6 +317,28 @@ static int replCopyFrames(ReplCall *pCall, const WalIndexHdr *pBase){
   return rc;
 }
 
+/*
+** All of the WAL was copied: cuts the database file to its size. The checkpoint that copied the last
+** frame may not have done so, as transactions came after, which were then rewound. Skipped when the
+** lock that keeps others from reading the file alone cannot be had; *pbAll is false then.
+*/
+static int replCutFile(Wal *pWal, int *pbAll){
+  const i64 nByte = pWal->hdr.nPage*(i64)walPagesize(pWal);
+  i64 nHave = 0;
+  int rc = sqlite3OsFileSize(pWal->pDbFd, &nHave);
+  if( rc!=SQLITE_OK || nByte==0 || nHave<=nByte ) return rc;
+  rc = walLockExclusive(pWal, WAL_READ_LOCK(0), 1);
+  if( rc==SQLITE_OK ){
+    rc = sqlite3OsTruncate(pWal->pDbFd, nByte);
+    if( rc==SQLITE_OK ) rc = sqlite3OsSync(pWal->pDbFd, SQLITE_SYNC_NORMAL);
+    walUnlockExclusive(pWal, WAL_READ_LOCK(0), 1);
+  }else if( rc==SQLITE_BUSY ){
+    *pbAll = 0;
+    rc = SQLITE_OK;
+  }
+  return rc;
+}
+
 int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut){
   ReplCall c;
   Wal *pWal;
@@ -341,10 +362,13 @@ int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3
     rc = walIndexReadHdr(pWal, &bChanged);
     if( rc==SQLITE_OK ) rc = replCopyFrames(&c, &base);
     if( rc==SQLITE_OK ){
-      volatile WalIndexHdr *pLive = walIndexHdr(pWal);
-      aOut[0] = pLive->mxFrame;
-      aOut[1] = walCkptInfo(pWal)->nBackfill;
-      aOut[2] = aOut[0]==aOut[1];
+      u32 nBackfill = walCkptInfo(pWal)->nBackfill;
+      int isLive = memcmp((void*)walIndexHdr(pWal), &pWal->hdr, sizeof(WalIndexHdr))==0;
+      int bAll = isLive && nBackfill==pWal->hdr.mxFrame;
+      if( bAll ) rc = replCutFile(pWal, &bAll);
+      aOut[0] = pWal->hdr.mxFrame;
+      aOut[1] = MIN(nBackfill, pWal->hdr.mxFrame);
+      aOut[2] = bAll;
     }
   }
   SEH_EXCEPT( rc = walHandleException(pWal); )

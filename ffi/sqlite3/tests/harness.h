@@ -176,7 +176,17 @@ static void closeNode(Node *p){
   OK(sqlite3_close(p->h));
 }
 
-static void lead(Node *p){ OK(sqlite3_wal_replication_leader(p->h, 0)); }
+/*
+** Calls again while the result is SQLITE_BUSY, for a second at most: a reader of another thread may be
+** suspended while it holds a lock that it takes for a moment.
+*/
+#define OK_SOON(X) do{ \
+  int rc_ = SQLITE_BUSY; \
+  for(int n_=0; n_<1000 && (rc_ = (X))==SQLITE_BUSY; n_++) usleep(1000); \
+  checkCode(__FILE__, __LINE__, #X, SQLITE_OK, rc_); \
+}while(0)
+
+static void lead(Node *p){ OK_SOON(sqlite3_wal_replication_leader(p->h, 0)); }
 static void follow(Node *p){ OK(sqlite3_wal_replication_follower(p->h, 0)); }
 
 static i64 seqOf(Node *p){ return sqlite3_wal_replication_seq(p->s, 0); }
@@ -203,7 +213,9 @@ static i64 shipTo(Node *pLeader, i64 nBuf, Node **apTo){
     CHECK( aOut[2]==(aOut[5]==0) );
     nLeft = aOut[5];
     n++;
-    for(Node **pp=apTo; *pp; pp++) OK(sqlite3_wal_replication_apply((*pp)->h, 0, a, aOut[0]));
+    for(Node **pp=apTo; *pp; pp++){
+      OK_SOON(sqlite3_wal_replication_apply((*pp)->h, 0, a, aOut[0]));
+    }
   }while( aOut[2]==0 );
   free(a);
   return n ? aOut[3] : 0;

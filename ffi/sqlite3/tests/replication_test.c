@@ -586,6 +586,29 @@ static void testCheckpointBeforeRewind(void){
   finish();
 }
 
+/*
+** The base has fewer pages than the database file. Its checkpoint leaves the file long because a later
+** transaction is there; once that is rewound, the next checkpoint cuts the file.
+*/
+static void testCutAfterRewind(void){
+  i64 a[3];
+  startDefault();
+  insert(&A, 300, 1000);
+  ship(&A, &B);
+  OK(sqlite3_wal_replication_release(A.h, 0, 1));
+  checkpointAll(&A);
+  EXEC(A.s, "DELETE FROM t WHERE id>10; VACUUM");
+  CHECK( ship(&A, &B)==3 );
+  OK(sqlite3_wal_replication_release(A.h, 0, 3));
+  insert(&A, 1, 10);
+  OK(sqlite3_wal_replication_checkpoint(A.h, 0, a));
+  CHECK( a[1]>0 && a[1]<a[0] && a[2]==0 );
+  follow(&A);
+  rewindTo(&A, 3);
+  lead(&A);
+  finish();
+}
+
 /* What was taken back does not return when the WAL is recovered after a crash. */
 static void testRewindSurvivesRecovery(void){
   char zFrom[128], zTo[128];
@@ -916,6 +939,7 @@ int main(int argc, char **argv){
     { "a restart of the WAL that rolled back", testRestartRolledBack },
     { "a restart of the WAL on a follower", testRestartOnFollower },
     { "checkpoint, then rewind", testCheckpointBeforeRewind },
+    { "checkpoint cuts the file after a rewind", testCutAfterRewind },
     { "recovery does not bring back what was rewound", testRewindSurvivesRecovery },
     { "leadership lost during a transaction", testFlipDuringTransaction },
     { "leadership lost and won during a transaction", testFlipTwice },
