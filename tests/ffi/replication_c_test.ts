@@ -1,6 +1,6 @@
 /**
- * Runs the C test programs of ffi/sqlite3/tests, as they are compiled into the library (release) and
- * with SQLite's assertions and the sanitizers on (checked).
+ * Runs the C test programs of ffi/sqlite3/tests: on the objects of the library (release), and with
+ * SQLite's assertions and the sanitizers on (checked).
  */
 import { beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
