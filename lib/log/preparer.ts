@@ -1,9 +1,15 @@
 import { assert } from "../base/assert.ts";
+import type { Clock } from "../io/clock.ts";
 import type { Disk, DiskFile } from "../io/disk.ts";
 import { segmentPath } from "./segment_files.ts";
 
 /** Written at once; large enough to be quick, small enough to leave the disk to the log. */
-const PIECE_BYTES = 512 * 1024;
+const PIECE_BYTES = 256 * 1024;
+/**
+ * Pause between two pieces, in which batches have the disk to themselves. What is filled stays ahead
+ * of what a busy log writes; when it does not, and the log waits, there is no pause.
+ */
+const PAUSE_MS = 4;
 
 /** A segment of zeros that waits for its header. */
 export interface PreparedSegment {
@@ -17,6 +23,7 @@ export interface PreparedSegment {
  */
 export class SegmentPreparer {
   readonly #disk: Disk;
+  readonly #clock: Clock;
   readonly #folder: string;
   readonly #sizeBytes: number;
   readonly #onFailure: (error: Error) => void;
@@ -28,11 +35,13 @@ export class SegmentPreparer {
 
   constructor(
     disk: Disk,
+    clock: Clock,
     folder: string,
     sizeBytes: number,
     onFailure: (error: Error) => void,
   ) {
     this.#disk = disk;
+    this.#clock = clock;
     this.#folder = folder;
     this.#sizeBytes = sizeBytes;
     this.#onFailure = onFailure;
@@ -50,7 +59,7 @@ export class SegmentPreparer {
       this.#onFailure(error instanceof Error ? error : new Error(String(error)));
       return;
     }
-    this.#fill(this.#file, 0, new Uint8Array(PIECE_BYTES));
+    this.#fill(this.#file, 0, new Uint8Array(Math.min(PIECE_BYTES, this.#sizeBytes)));
   }
 
   /** Hands the segment over, as soon as it is ready. */
@@ -72,9 +81,16 @@ export class SegmentPreparer {
     file.writeDurably("prepare segment", offset, [zeros.subarray(0, length)], (error) => {
       if (this.#closed) return;
       if (error !== undefined) return this.#onFailure(error);
-      if (offset + length < this.#sizeBytes) return this.#fill(file, offset + length, zeros);
+      if (offset + length < this.#sizeBytes) return this.#fillNext(file, offset + length, zeros);
       this.#ready = true;
       this.#handOver();
+    });
+  }
+
+  #fillNext(file: DiskFile, offset: number, zeros: Uint8Array): void {
+    if (this.#waiting !== undefined) return this.#fill(file, offset, zeros);
+    this.#clock.after(PAUSE_MS, () => {
+      if (!this.#closed) this.#fill(file, offset, zeros);
     });
   }
 

@@ -78,6 +78,7 @@ export class SegmentLog implements RaftLog {
     this.#cache = new EntryCache(this.#durableIndex + 1, cacheBytesMax);
     const preparer = new SegmentPreparer(
       disk,
+      clock,
       folder,
       opened.segment.sizeBytes,
       (error) => this.#writer.fail(error),

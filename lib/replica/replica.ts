@@ -383,7 +383,9 @@ export class Replica {
   #rewind(seq: number): void {
     if (this.#mode !== "retiring") return;
     try {
-      if (!this.#machine.rewind(seq)) {
+      // What stays must be durable here, or the databases would be ahead of the log.
+      const durable = this.#log.durableIndex >= this.#appliedIndex;
+      if (!durable || !this.#machine.rewind(seq)) {
         this.#clock.after(REWIND_RETRY_MS, () => this.#rewind(seq));
         return;
       }

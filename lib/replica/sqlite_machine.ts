@@ -111,7 +111,9 @@ export class SqliteMachine implements StateMachine {
   }
 
   rewind(seq: number): boolean {
-    return this.#opened().rewind(seq);
+    if (!this.#opened().rewind(seq)) return false;
+    this.release(seq);
+    return true;
   }
 
   /** Interrupts every statement that sessions run. */

@@ -42,7 +42,7 @@ export interface StateMachine {
   /** Everything up to this transaction is committed and durable, and may be checkpointed. */
   release(seq: number): void;
   /**
-   * Forgets every transaction after this one.
+   * Forgets every transaction after this one; those up to it are committed and durable.
    *
    * @returns False when a reader or writer is in the way; to be tried again.
    */
