@@ -59,6 +59,15 @@ export class MemoryDisk implements Disk {
    */
   crash(survives: Survives): MemoryDisk {
     this.#dead = true;
+    return this.#after(survives);
+  }
+
+  /** A copy of what is durable now; this disk goes on. */
+  platter(): MemoryDisk {
+    return this.#after(() => false);
+  }
+
+  #after(survives: Survives): MemoryDisk {
     const next = new MemoryDisk(this.schedule);
     const names = crashNames(this.#names, this.#changes, survives);
     for (const [path, content] of names) next.#names.set(path, content.crash(path, survives));

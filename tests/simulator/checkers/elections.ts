@@ -1,0 +1,42 @@
+/** At most one leader in a term, one vote of a node in a term, both for ever. */
+import type { Message, NodeId, Term } from "../../../lib/raft/types.ts";
+import { require } from "./violation.ts";
+
+/** Terms, leaders and votes as everybody could have seen them. */
+export class Elections {
+  readonly #leaders = new Map<Term, NodeId>();
+  readonly #votes = new Map<string, NodeId>();
+
+  /** Leaders that there ever were. */
+  get count(): number {
+    return this.#leaders.size;
+  }
+
+  /** A node leads in a term. Returns whether that is new. */
+  leads(id: NodeId, term: Term): boolean {
+    const known = this.#leaders.get(term);
+    require(known === undefined || known === id, () => `n${known} and n${id} lead in term ${term}`);
+    this.#leaders.set(term, id);
+    return known === undefined;
+  }
+
+  /** A node sent a message; one that shows its vote commits it for ever. */
+  sent(from: NodeId, to: NodeId, message: Message): void {
+    const vote = voteOf(from, to, message);
+    if (vote === undefined) return;
+    const key = `${from}@${message.term}`;
+    const known = this.#votes.get(key);
+    require(
+      known === undefined || known === vote,
+      () => `n${from} voted for n${known} and n${vote} in term ${message.term}`,
+    );
+    this.#votes.set(key, vote);
+  }
+}
+
+/** Whom a message shows its sender to have voted for in the message's term. */
+export function voteOf(from: NodeId, to: NodeId, message: Message): NodeId | undefined {
+  if (message.type === "vote_request" && !message.preVote) return from;
+  if (message.type === "vote_response" && !message.preVote && message.granted) return to;
+  return undefined;
+}

@@ -1,0 +1,126 @@
+/** All nodes of a run, and those who use the cluster: writers, readers, and whoever manages it. */
+import { hasQuorum } from "../../lib/raft/quorum.ts";
+import type { Configuration, ConfigurationChange, NodeId } from "../../lib/raft/types.ts";
+import { memberOf, SimulatedNode, type Surroundings } from "./node.ts";
+
+/** Members a run may add. */
+const NODES_MAX = 9;
+
+/** See the file comment. */
+export class Cluster {
+  readonly nodes: SimulatedNode[] = [];
+  readonly #in: Surroundings;
+  #lastWrite = 0;
+
+  constructor(surroundings: Surroundings) {
+    this.#in = surroundings;
+    const { voters, foundAlone } = surroundings.settings;
+    const founders = foundAlone ? [1] : Array.from({ length: voters }, (_, at) => at + 1);
+    for (const id of founders) this.nodes.push(new SimulatedNode(id, founders, surroundings));
+    for (const node of this.nodes) node.start();
+  }
+
+  get running(): SimulatedNode[] {
+    return this.nodes.filter((node) => node.running !== undefined);
+  }
+
+  /** A node that takes writes; there may be several that believe to lead. */
+  get leading(): SimulatedNode | undefined {
+    return this.#in.world.pick(
+      this.nodes.filter((node) => node.running?.replica.mode === "leading"),
+    );
+  }
+
+  /** Sends a write to a node that seems to lead. Returns the write, when it ran. */
+  write(node = this.leading): number | undefined {
+    const id = this.#lastWrite + 1;
+    if (node?.running?.sessions.write(id) !== true) return undefined;
+    this.#lastWrite = id;
+    return id;
+  }
+
+  read(): void {
+    this.#in.world.pick(this.running)?.running?.sessions.read();
+  }
+
+  /** Changes the membership, towards the number of voters that the seed drew. */
+  change(): void {
+    const { world, settings } = this.#in;
+    const leader = this.leading?.running;
+    if (leader === undefined) return;
+    const { configuration } = leader.raft.status();
+    const { members, voters, learners } = configuration;
+    const gone = members.filter(({ id }) => this.nodes.find((node) => node.id === id)?.lost);
+    const goal = settings.foundAlone ? Math.max(3, settings.voters) : settings.voters;
+    const grow = voters.length + learners.length < goal || world.chance(300);
+    let change: ConfigurationChange | undefined;
+    if (gone.length > 0 && world.chance(700)) change = { type: "remove", id: gone[0]!.id };
+    else if (grow && this.nodes.length < NODES_MAX) {
+      change = { type: "add_learner", member: memberOf(this.nodes.length + 1) };
+    } else if (world.chance(200)) {
+      change = { type: "promote", id: world.pick(members)!.id };
+    } else if (voters.length > 1) change = { type: "remove", id: world.pick(members)!.id };
+    if (change === undefined) return;
+    const result = leader.raft.proposeConfiguration(change);
+    leader.replica.schedule();
+    world.tell(leader.owner.nodeId, () => {
+      return `change ${JSON.stringify(change)}: ${result.accepted ? "begun" : result.reason}`;
+    });
+    if (result.accepted && change.type === "add_learner") this.#join(change.member.id);
+  }
+
+  transfer(): void {
+    const leader = this.leading?.running;
+    const to = this.#in.world.pick(this.nodes)?.id;
+    if (leader === undefined || to === undefined) return;
+    const result = leader.raft.transfer(to);
+    leader.replica.schedule();
+    this.#in.world.tell(leader.owner.nodeId, () => {
+      return `transfer to n${to}: ${result.accepted ? "begun" : result.reason}`;
+    });
+  }
+
+  campaign(): void {
+    const node = this.#in.world.pick(this.running)?.running;
+    node?.raft.campaign();
+    node?.replica.schedule();
+  }
+
+  /**
+   * Nodes that have to be able to go on when all others are gone; undefined when too many are lost.
+   * Every configuration that might rule has a quorum among them.
+   */
+  drawCore(): SimulatedNode[] | undefined {
+    const { world, oracle } = this.#in;
+    const intact = this.nodes.filter((node) => !node.lost && node.founded);
+    const configurations: Configuration[] = [];
+    for (const { running } of intact) {
+      running?.log.forEach((index, _term, _size, configuration) => {
+        if (configuration === undefined) return;
+        if (index > oracle.history.lastIndex) configurations.push(configuration);
+      });
+    }
+    const committed = oracle.history.lastConfiguration;
+    if (committed !== undefined) configurations.push(committed);
+    const decides = (core: readonly SimulatedNode[]) => {
+      const ids = new Set(core.map(({ id }) => id));
+      return configurations.every((configuration) => hasQuorum(configuration, (id) => ids.has(id)));
+    };
+    if (configurations.length === 0 || !decides(intact)) return undefined;
+    let core = intact;
+    const small = world.chance(500);
+    for (let left = small ? intact.length : 0; left > 0; left--) {
+      const without = world.pick(core);
+      const smaller = core.filter((node) => node !== without);
+      if (decides(smaller)) core = smaller;
+    }
+    return core;
+  }
+
+  #join(id: NodeId): void {
+    const { world } = this.#in;
+    const node = new SimulatedNode(id, [], this.#in);
+    this.nodes.push(node);
+    world.after(world.delayUs(20_000), undefined, "join", () => node.start());
+  }
+}

@@ -1,0 +1,35 @@
+/** What the simulator does to a disk on purpose, told apart from what the product does wrong. */
+
+/** The power goes off in the middle of an operation. */
+export class PowerCut extends Error {
+  override readonly name = "PowerCut";
+}
+
+/** The disk refuses an operation. */
+export class InjectedError extends Error {
+  override readonly name = "InjectedError";
+}
+
+/** Whether `error`, or what caused it, was made by the simulator. */
+export function causedBy(
+  error: unknown,
+  kind: typeof PowerCut | typeof InjectedError,
+): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof kind) return true;
+  }
+  return false;
+}
+
+/** Operations of the log that may fail while it runs. */
+export const WRITE_OPERATIONS = [
+  "log batch",
+  "log close",
+  "hard state",
+  "segment header",
+  "active segment",
+  "prepare segment",
+] as const;
+
+/** Operations that a start, or a checkpoint, is made of. */
+export const START_OPERATIONS = ["open", "write", "sync", "syncFolder", "rename", "remove"] as const;

@@ -1,0 +1,231 @@
+/** One life of a node: the real core, loop and membership over a log that was opened. */
+import { SeededRandom } from "../../lib/base/random.ts";
+import { Membership } from "../../lib/cluster/membership.ts";
+import type { Disk } from "../../lib/io/disk.ts";
+import type { SegmentLog } from "../../lib/log/segment_log.ts";
+import { silentLog } from "../../lib/observe/log.ts";
+import { EMPTY_CONFIGURATION } from "../../lib/raft/configuration.ts";
+import type { RestoredEntry } from "../../lib/raft/options.ts";
+import type { LogIndex, Message, NodeId } from "../../lib/raft/types.ts";
+import { Replica } from "../../lib/replica/replica.ts";
+import type { NodeView, Oracle, RunningView } from "./checkers/oracle.ts";
+import type { Counters } from "./marks.ts";
+import type { NodeClock } from "./node_clock.ts";
+import type { ObservedLog } from "./observed_log.ts";
+import { ObservedRaft } from "./observed_raft.ts";
+import { PageMachine } from "./page_machine.ts";
+import { SimulatedSessions } from "./sessions.ts";
+import type { Settings } from "./settings.ts";
+import type { Owner, World } from "./world.ts";
+
+/** What a life is made of. */
+export interface LifeOptions {
+  readonly node: NodeView;
+  readonly owner: Owner;
+  readonly world: World;
+  readonly settings: Settings;
+  readonly counters: Counters;
+  readonly oracle: Oracle;
+  readonly clock: NodeClock;
+  readonly disk: Disk;
+  readonly folder: string;
+  readonly clusterId: string;
+  readonly log: SegmentLog;
+  readonly observed: ObservedLog;
+  readonly send: (to: NodeId, message: Message) => void;
+  readonly onFatal: (error: Error) => void;
+}
+
+/** See the file comment. */
+export class Life implements RunningView {
+  readonly owner: Owner;
+  readonly clock: NodeClock;
+  readonly log: SegmentLog;
+  readonly machine: PageMachine;
+  readonly raft: ObservedRaft;
+  readonly replica: Replica;
+  readonly sessions: SimulatedSessions;
+  readonly membership: Membership;
+  readonly uncommittedMax: number;
+  /** A copy of the pages into the file is under way. */
+  checkpointing = false;
+  readonly #world: World;
+  readonly #counters: Counters;
+
+  constructor(options: LifeOptions) {
+    const { owner, world, settings, counters, clock, log } = options;
+    this.owner = owner;
+    this.clock = clock;
+    this.log = log;
+    this.uncommittedMax = settings.limits.uncommittedEntriesMax;
+    this.#world = world;
+    this.#counters = counters;
+    this.machine = newMachine(options);
+    this.raft = newRaft(options, this.machine.checkpointIndex);
+    this.sessions = this.#newSessions(options);
+    this.replica = this.#newReplica(options);
+    this.membership = new Membership({
+      raft: this.raft,
+      replica: this.replica,
+      clock,
+      clusterId: options.clusterId,
+      log: silentLog,
+    });
+  }
+
+  start(): void {
+    const { raft, replica, membership } = this;
+    // Nobody else could lead: there is nothing to wait for.
+    if (raft.status().configuration.voters.length === 1) raft.campaign();
+    replica.start();
+    membership.start();
+  }
+
+  /** Copies the pages into the database file, as maintenance does. */
+  checkpoint(): void {
+    const { replica, machine, sessions } = this;
+    if (this.checkpointing) return;
+    if (replica.mode === "following" && replica.readable && machine.exists) {
+      this.checkpointing = true;
+      this.#counters.hit("checkpoint on a follower");
+      this.#copy(replica.settledIndex, replica.pauseApply());
+    } else if (replica.mode === "leading") {
+      this.checkpointing = true;
+      sessions.whileNobodyWrites((release) => {
+        this.#counters.hit("checkpoint on the leader");
+        this.#copy(replica.settledIndex, release);
+      }, () => {
+        this.checkpointing = false;
+      });
+    }
+  }
+
+  #copy(index: LogIndex, resume: () => void): void {
+    const { machine, sessions, owner } = this;
+    const world = this.#world;
+    world.tell(owner.nodeId, () => `begins a checkpoint of ${index}`);
+    machine.beginCheckpoint(index);
+    sessions.busy = true;
+    const copy = machine.beginCopy();
+    const pause = () => world.delayUs(2000);
+    world.after(pause(), owner, "copy", () => {
+      copy.first();
+      world.after(pause(), owner, "copy", () => {
+        copy.second();
+        world.after(pause(), owner, "copied", () => {
+          world.tell(owner.nodeId, () => `ends the checkpoint of ${index}`);
+          sessions.busy = false;
+          this.checkpointing = false;
+          if (copy.complete) machine.completeCheckpoint(index);
+          resume();
+        });
+      });
+    });
+  }
+
+  #newSessions(options: LifeOptions): SimulatedSessions {
+    const { world, owner, oracle, counters, clock, node } = options;
+    return new SimulatedSessions({
+      world,
+      life: owner,
+      replica: () => this.replica,
+      machine: this.machine,
+      requests: oracle.requests,
+      counters,
+      observe: () => oracle.commits(node),
+      nowMs: () => clock.nowMs(),
+    });
+  }
+
+  #newReplica(options: LifeOptions): Replica {
+    const { world, owner, counters, clock, settings, observed, send } = options;
+    const { raft, machine, sessions } = this;
+    return new Replica({
+      raft,
+      log: observed,
+      machine,
+      clock,
+      tickMs: settings.tickUs / 1000,
+      sender: { send, flush: () => {} },
+      events: {
+        onLeading: () => {
+          counters.hit("leading");
+          world.tell(owner.nodeId, () => `leads in term ${raft.term}`);
+        },
+        onRetiring: (quiet) => {
+          world.tell(owner.nodeId, () => "retires");
+          sessions.retire(quiet);
+        },
+        onWritable: () => counters.hit("proposal stalled"),
+        onChange: () => {},
+        onFatal: options.onFatal,
+      },
+    });
+  }
+}
+
+function newRaft(options: LifeOptions, commitIndex: LogIndex): ObservedRaft {
+  const { node, world, settings, counters, log } = options;
+  return new ObservedRaft({
+    id: node.id,
+    random: new SeededRandom(world.random.next()),
+    electionTicks: settings.electionTicks,
+    heartbeatTicks: settings.heartbeatTicks,
+    limits: settings.limits,
+  }, {
+    hardState: log.hardState,
+    firstIndex: log.firstIndex,
+    entries: restoredEntries(log),
+    baseIndex: 0,
+    baseTerm: 0,
+    baseConfiguration: EMPTY_CONFIGURATION,
+    commitIndex,
+  }, counters);
+}
+
+/** The entries that survived, without their payloads, as a node hands them to its core. */
+function restoredEntries(log: SegmentLog): RestoredEntry[] {
+  const entries: RestoredEntry[] = [];
+  log.forEach((index, term, bodySizeBytes, configuration) => {
+    const sizeBytes = configuration === undefined ? bodySizeBytes : 0;
+    entries.push({ index, term, sizeBytes, configuration });
+  });
+  return entries;
+}
+
+function newMachine(options: LifeOptions): PageMachine {
+  const { node, world, settings, counters, oracle, clock } = options;
+  return new PageMachine({
+    disk: options.disk,
+    folder: options.folder,
+    partItemsMax: settings.partItemsMax,
+    filler: () => {
+      const filler = new Uint8Array(world.below(settings.fillerBytesMax + 1));
+      return settings.fillerZeros ? filler : filler.fill(1 + world.below(255));
+    },
+    readerInTheWay: () => world.chance(settings.rewindBusyPermille),
+    events: {
+      applying: (index) => {
+        oracle.applies(node, index);
+        clock.jump(settings.applyUs);
+      },
+      released: (pages) => {
+        oracle.commits(node);
+        oracle.history.wholeBatch(pages, `n${node.id}`);
+      },
+      rewound: (ids) => {
+        if (ids.length > 0) counters.hit("transaction rewound");
+      },
+      rewindDelayed: () => counters.hit("rewind tried again"),
+      merged: (transactions) => {
+        counters.observe("transactions in a batch", transactions);
+        if (transactions > 1) counters.hit("transactions merged");
+      },
+      batchInParts: (parts) => {
+        counters.observe("parts of a batch", parts);
+        counters.hit("batch in parts applied");
+      },
+      createdAgain: () => counters.hit("database created again"),
+    },
+  });
+}

@@ -1,0 +1,148 @@
+/** Messages between nodes, as bytes of the real codec: late, lost, repeated, overtaken, cut off. */
+import { ByteWriter } from "../../lib/base/bytes.ts";
+import { crc32c } from "../../lib/base/crc32c.ts";
+import type { Message, NodeId } from "../../lib/raft/types.ts";
+import { describeMessage } from "../../lib/raft/describe.ts";
+import { decodeMessage, encodeMessage } from "../../lib/wire/message.ts";
+import type { Counters } from "./marks.ts";
+import type { NetworkSettings } from "./settings.ts";
+import type { Owner, World } from "./world.ts";
+
+/** A node as the network reaches it. */
+export interface Endpoint {
+  readonly id: NodeId;
+  /** The present life; undefined while the node is down. */
+  readonly life: Owner | undefined;
+  /** Tells one life from another. */
+  readonly bootId: number;
+  receive(from: NodeId, fromBoot: number, message: Message): void;
+  unreachable(peer: NodeId): void;
+}
+
+/** Messages under way at once; past it, new ones are lost, as from a full queue. */
+const UNDER_WAY_MAX = 4000;
+
+/** The network between all nodes. */
+export class SimulatedNetwork {
+  readonly #world: World;
+  readonly #counters: Counters;
+  readonly #endpoints = new Map<NodeId, Endpoint>();
+  /** Directed links that are cut, `from:to`. */
+  readonly #cut = new Set<string>();
+  /** When the last message of a link arrives, for links that keep the order. */
+  readonly #lastUs = new Map<string, number>();
+  /** How often the connection of a link broke. */
+  readonly #resets = new Map<string, number>();
+  #settings: NetworkSettings;
+  #underWay = 0;
+
+  constructor(world: World, counters: Counters, settings: NetworkSettings) {
+    this.#world = world;
+    this.#counters = counters;
+    this.#settings = settings;
+  }
+
+  join(endpoint: Endpoint): void {
+    this.#endpoints.set(endpoint.id, endpoint);
+  }
+
+  /** From now on everything arrives, soon and in order. */
+  heal(): void {
+    this.#settings = { inOrder: true, delayUs: 500, lossPermille: 0, repeatPermille: 0 };
+    this.#cut.clear();
+  }
+
+  cut(from: NodeId, to: NodeId): void {
+    this.#cut.add(linkOf(from, to));
+  }
+
+  mend(): void {
+    this.#cut.clear();
+  }
+
+  send(from: Endpoint, to: NodeId, message: Message): void {
+    const world = this.#world;
+    const writer = new ByteWriter(128);
+    encodeMessage(writer, message);
+    const bytes = writer.finish();
+    this.#counters.count(`message ${message.type}`);
+    if (message.type === "append_request") {
+      this.#counters.observe("entries in an append", message.entries.length);
+    }
+    world.note(crc32c(bytes));
+    world.tell(from.id, () => `sends ${describeMessage(from.id, to, message)}`);
+    if (this.#cut.has(linkOf(from.id, to))) {
+      this.#counters.hit("message cut by a partition");
+      if (!this.#cut.has(linkOf(to, from.id))) this.#counters.hit("message cut one way");
+      return;
+    }
+    if (world.chance(this.#settings.lossPermille) || this.#underWay >= UNDER_WAY_MAX) {
+      this.#counters.hit("message lost");
+      return;
+    }
+    this.#carry(from, to, bytes);
+    if (world.chance(this.#settings.repeatPermille)) {
+      this.#counters.hit("message repeated");
+      this.#carry(from, to, bytes);
+    }
+  }
+
+  /** The connections between two nodes break: what is on its way is lost, both are told. */
+  reset(one: Endpoint, other: Endpoint): void {
+    this.#counters.hit("connection reset");
+    for (const link of [linkOf(one.id, other.id), linkOf(other.id, one.id)]) {
+      this.#resets.set(link, (this.#resets.get(link) ?? 0) + 1);
+    }
+    for (const [endpoint, peer] of [[one, other.id], [other, one.id]] as const) {
+      const { life } = endpoint;
+      if (life === undefined) continue;
+      this.#world.after(this.#world.delayUs(1000), life, "unreachable", () => {
+        this.#world.tell(endpoint.id, () => `loses the connection to n${peer}`);
+        endpoint.unreachable(peer);
+      });
+    }
+  }
+
+  #carry(from: Endpoint, to: NodeId, bytes: Uint8Array): void {
+    const world = this.#world;
+    const link = linkOf(from.id, to);
+    const lastUs = this.#lastUs.get(link) ?? 0;
+    let atUs = world.nowUs + world.delayUs(this.#settings.delayUs);
+    if (this.#settings.inOrder) atUs = Math.max(atUs, lastUs);
+    else if (atUs < lastUs) this.#counters.hit("message overtaken");
+    this.#lastUs.set(link, Math.max(atUs, lastUs));
+    const resets = this.#resets.get(link) ?? 0;
+    const fromBoot = from.bootId;
+    const target = this.#endpoints.get(to);
+    const life = target?.life;
+    this.#underWay++;
+    world.after(atUs - world.nowUs, undefined, "message", () => {
+      this.#underWay--;
+      if ((this.#resets.get(link) ?? 0) !== resets) return;
+      if (this.#cut.has(link)) this.#counters.hit("message cut by a partition");
+      else this.#arrive(target, life, from.id, fromBoot, bytes);
+    });
+  }
+
+  /** The message is there; the node takes it when it runs. */
+  #arrive(
+    target: Endpoint | undefined,
+    life: Owner | undefined,
+    from: NodeId,
+    fromBoot: number,
+    bytes: Uint8Array,
+  ): void {
+    // A connection ends with the life of either side; only one that reorders may outlive it.
+    const present = this.#settings.inOrder ? life : target?.life;
+    if (target === undefined || present === undefined || target.life !== present) return;
+    this.#world.after(0, present, "receive", () => {
+      const message = decodeMessage(bytes.slice());
+      this.#world.tell(target.id, () => `takes ${describeMessage(from, target.id, message)}`);
+      target.receive(from, fromBoot, message);
+    });
+  }
+}
+
+function linkOf(from: NodeId, to: NodeId): string {
+  return `${from}:${to}`;
+}

@@ -1,0 +1,371 @@
+/**
+ * One node: real core, real loop, real log with its recovery, on a simulated disk, clock and
+ * network. A node has many lives on one disk.
+ */
+import { crc32c } from "../../lib/base/crc32c.ts";
+import { DatabaseError } from "../../lib/base/errors.ts";
+import { SeededRandom } from "../../lib/base/random.ts";
+import { MemoryDisk } from "../../lib/io/disk_memory.ts";
+import { recoverLog } from "../../lib/log/recovery.ts";
+import { SegmentLog } from "../../lib/log/segment_log.ts";
+import { initialConfiguration } from "../../lib/raft/configuration.ts";
+import type { Entry, Member, Message, NodeId } from "../../lib/raft/types.ts";
+import { checkpointPath } from "../../lib/replica/checkpoint_record.ts";
+import { Durable, type Found } from "./checkers/durable.ts";
+import type { NodeView, Oracle } from "./checkers/oracle.ts";
+import { Violation } from "./checkers/violation.ts";
+import { causedBy, InjectedError, PowerCut, START_OPERATIONS } from "./faults.ts";
+import { Life } from "./life.ts";
+import type { Counters } from "./marks.ts";
+import type { Endpoint, SimulatedNetwork } from "./network.ts";
+import { NodeClock } from "./node_clock.ts";
+import { ObservedLog } from "./observed_log.ts";
+import { encodeCommand } from "./pages.ts";
+import type { Settings } from "./settings.ts";
+import type { Owner, World } from "./world.ts";
+
+/** What all nodes of a run share. */
+export interface Surroundings {
+  readonly world: World;
+  readonly settings: Settings;
+  readonly counters: Counters;
+  readonly oracle: Oracle;
+  readonly network: SimulatedNetwork;
+}
+
+/** How a life ends. */
+export type Ending =
+  /** Power is lost, and with it what was not synced, in part or whole. */
+  | "crash"
+  /** The process ends; the system goes on and keeps what it has. */
+  | "kill";
+
+const CLUSTER_ID = "0123456789abcdef0123456789abcdef";
+const FOLDER = "/node";
+const LOG_FOLDER = `${FOLDER}/log`;
+/** Time after which a start that failed is tried again. */
+const START_AGAIN_US = 50_000;
+
+export function memberOf(id: NodeId): Member {
+  return { id, address: `10.0.0.${id}:9001`, httpUrl: `http://10.0.0.${id}:8080` };
+}
+
+/** See the file comment. */
+export class SimulatedNode implements Endpoint, NodeView {
+  readonly id: NodeId;
+  readonly durable: Durable;
+  /** Its folder is damaged or gone: it never starts again. */
+  lost = false;
+  /** It is to stay down from now on. */
+  barred = false;
+  /** The next start is cut short. */
+  cutStart = false;
+  /** Whether the present log is one that the cluster may rely on. */
+  founded = false;
+  bootId = 0;
+  readonly #in: Surroundings;
+  /** Who founds the cluster with this node; empty for one that joins. */
+  readonly #founders: readonly NodeId[];
+  #disk = new MemoryDisk();
+  #owner: Owner | undefined;
+  #life: Life | undefined;
+  #stalledUntilUs = 0;
+  /** What was done to the folder while the node was down. */
+  #tampered: "damaged" | "wiped" | undefined;
+  #truncates = false;
+  readonly #boots = new Map<NodeId, number>();
+
+  constructor(id: NodeId, founders: readonly NodeId[], surroundings: Surroundings) {
+    this.id = id;
+    this.#founders = founders;
+    this.#in = surroundings;
+    this.durable = new Durable(id);
+    this.#disk.createFolder(LOG_FOLDER);
+    surroundings.network.join(this);
+    surroundings.oracle.watch(this);
+  }
+
+  /** The owner of the present life's events. */
+  get life(): Owner | undefined {
+    return this.#owner;
+  }
+
+  /** The present life, once it got through its start. */
+  get running(): Life | undefined {
+    return this.#life;
+  }
+
+  receive(from: NodeId, fromBoot: number, message: Message): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    const known = this.#boots.get(from) ?? 0;
+    // The connection of an earlier life is closed when a later one presents itself.
+    if (fromBoot < known) return;
+    if (fromBoot > known) {
+      this.#boots.set(from, fromBoot);
+      life.raft.onPeerRestarted(from);
+    }
+    life.replica.receive(from, message);
+  }
+
+  unreachable(peer: NodeId): void {
+    this.#life?.raft.onUnreachable(peer);
+    this.#life?.replica.schedule();
+  }
+
+  platter(): Found | undefined {
+    // Before the log was completely made there is nothing that could have been promised.
+    if (!this.founded || this.lost || this.#tampered !== undefined) return undefined;
+    this.#in.counters.count("platters read");
+    const recovered = recoverLog(this.#disk.platter(), LOG_FOLDER, this.#logOwner);
+    if (recovered === undefined) return { hardState: { term: 0, votedFor: undefined }, terms: [] };
+    const terms: number[] = [];
+    recovered.table.forEach((_index, term) => terms.push(term));
+    return { hardState: recovered.hardState, terms };
+  }
+
+  /** Begins a life, unless one is there. */
+  start(): void {
+    if (this.#owner !== undefined || this.lost || this.barred) return;
+    const { world, counters, settings } = this.#in;
+    const owner = this.#newOwner();
+    this.#owner = owner;
+    this.bootId++;
+    this.#boots.clear();
+    counters.count("starts");
+    world.tell(this.id, () => "starts");
+    this.#disk.schedule = (run) => {
+      const stallUs = Math.max(0, this.#stalledUntilUs - world.nowUs);
+      world.after(stallUs + world.delayUs(settings.diskUs), owner, "disk", run);
+    };
+    if (this.cutStart) {
+      this.cutStart = false;
+      const operation = world.pick(START_OPERATIONS) ?? "sync";
+      this.#disk.failNext(operation, new PowerCut(operation), undefined, world.below(12));
+    }
+    try {
+      this.#open(owner);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Ends the life, if there is one. */
+  end(ending: Ending): void {
+    const { world, counters, settings } = this.#in;
+    const owner = this.#owner;
+    if (owner === undefined) return;
+    const life = this.#life;
+    owner.alive = false;
+    this.#owner = undefined;
+    this.#life = undefined;
+    this.#stalledUntilUs = 0;
+    life?.sessions.lose();
+    counters.count(ending === "crash" ? "crashes" : "kills");
+    world.tell(this.id, () => ending === "crash" ? "loses power" : "ends");
+    if (ending === "kill") this.#disk = this.#disk.endProcess();
+    else {
+      if (life?.checkpointing === true) counters.hit("checkpoint cut off by a crash");
+      const { survive } = settings;
+      const permille = survive === "all" ? 1000 : survive === "none" ? 0 : world.below(1001);
+      this.#disk = this.#disk.crash(() => permille === 1000 || world.chance(permille));
+    }
+  }
+
+  /** Ends the life as its operator would: everybody who waits is told. */
+  stop(): void {
+    const life = this.#life;
+    if (life === undefined) return this.end("kill");
+    this.#in.world.tell(this.id, () => "is stopped");
+    life.membership.stop();
+    life.replica.stop();
+    this.#life = undefined;
+    life.sessions.lose();
+    const { owner } = life;
+    life.log.close(() => {
+      this.#in.world.after(0, owner, "closed", () => this.end("kill"));
+    });
+  }
+
+  /** Every write ends this much later from now on, until then. */
+  stall(us: number): void {
+    this.#stalledUntilUs = this.#in.world.nowUs + us;
+  }
+
+  /** A failing medium changes a bit of the log, or of the record of the checkpoint. */
+  damage(): void {
+    const { world, counters } = this.#in;
+    if (this.#owner !== undefined || !this.founded || this.#tampered !== undefined) return;
+    const paths = this.#disk.list(LOG_FOLDER).map((name) => `${LOG_FOLDER}/${name}`);
+    if (this.#disk.exists(checkpointPath(FOLDER))) paths.push(checkpointPath(FOLDER));
+    const path = world.pick(paths);
+    if (path === undefined) return;
+    const file = this.#disk.open(path, { create: false });
+    const size = file.size();
+    file.close();
+    if (size === 0) return;
+    // Records lie at the start of a segment, and so do the two blocks before them.
+    const offset = world.below(world.chance(700) ? Math.min(size, 14_000) : size);
+    const flip = 1 << world.below(8);
+    world.tell(this.id, () => `byte ${offset} of ${path} rots`);
+    this.#disk.damage(path, offset, (byte) => byte ^ flip);
+    this.#tampered = "damaged";
+    counters.count("bits damaged");
+  }
+
+  /** Somebody empties the folder of the log. */
+  wipe(): void {
+    if (this.#owner !== undefined || !this.founded || this.#tampered !== undefined) return;
+    this.#in.world.tell(this.id, () => "the log is wiped");
+    for (const name of this.#disk.list(LOG_FOLDER)) this.#disk.remove(`${LOG_FOLDER}/${name}`);
+    this.#tampered = "wiped";
+    this.#in.counters.count("folders wiped");
+  }
+
+  /** The disk refuses an operation, the next time. */
+  refuse(operation: string): void {
+    this.#disk.failNext(operation, new InjectedError(operation));
+  }
+
+  /** The power goes off in the middle of an operation, the next time. */
+  cutAt(operation: string): void {
+    this.#disk.failNext(operation, new PowerCut(operation));
+  }
+
+  get #logOwner(): { readonly clusterId: string; readonly nodeId: NodeId } {
+    return { clusterId: CLUSTER_ID, nodeId: this.id };
+  }
+
+  #newOwner(): Owner {
+    const owner: Owner = {
+      nodeId: this.id,
+      alive: true,
+      pausedUntilUs: 0,
+      threw: (error) => {
+        if (!causedBy(error, PowerCut)) return false;
+        if (owner.alive) this.#failed(error);
+        return true;
+      },
+    };
+    return owner;
+  }
+
+  #open(owner: Owner): void {
+    const { world, settings, counters, oracle } = this.#in;
+    if (!this.founded) this.#discardLog();
+    const drift = settings.driftPermille;
+    const ratePermille = 1000 + world.between(-drift, drift);
+    const clock = new NodeClock(world, owner, ratePermille, () => counters.hit("apply in slices"));
+    const log = SegmentLog.open({
+      disk: this.#disk,
+      folder: LOG_FOLDER,
+      ...this.#logOwner,
+      random: new SeededRandom(world.random.next()),
+      clock,
+      create: !this.founded,
+      segmentBytes: settings.segmentBytes,
+      cacheBytesMax: settings.cacheBytesMax,
+      onFatal: (error) => this.#failed(error),
+    });
+    this.#checkFound(log);
+    const observed = new ObservedLog(log, this.durable, (index, term, chain) => {
+      oracle.logs.holds(index, term, chain);
+    }, () => this.#truncates = true);
+    const begin = () => {
+      this.founded = true;
+      this.#begin(owner, clock, log, observed);
+    };
+    if (this.founded || this.#founders.length === 0) begin();
+    else {
+      const hardState = { term: 1, votedFor: undefined };
+      const entries = firstEntries(this.#founders);
+      observed.append({ hardState, truncateFrom: undefined, entries }, begin);
+    }
+  }
+
+  #begin(owner: Owner, clock: NodeClock, log: SegmentLog, observed: ObservedLog): void {
+    const { network, oracle } = this.#in;
+    const life = new Life({
+      ...this.#in,
+      node: this,
+      owner,
+      clock,
+      disk: this.#disk,
+      folder: FOLDER,
+      clusterId: CLUSTER_ID,
+      log,
+      observed,
+      send: (to, message) => {
+        oracle.sends(this, to, message);
+        network.send(this, to, message);
+      },
+      onFatal: (error) => this.#failed(error),
+    });
+    this.#life = life;
+    if (this.#tampered === "damaged") this.#in.counters.hit("damage mended");
+    this.#tampered = undefined;
+    life.start();
+  }
+
+  /** What the log holds after a start, against what it has to hold. */
+  #checkFound(log: SegmentLog): void {
+    const { counters, oracle } = this.#in;
+    const terms: number[] = [];
+    log.forEach((index, term) => {
+      terms.push(term);
+      const chain = log.pointAt(index)?.chain;
+      if (chain !== undefined) oracle.logs.holds(index, term, chain);
+    });
+    const found = { hardState: log.hardState, terms };
+    this.durable.check(found, "after a start");
+    this.durable.restart(found);
+    counters.observe("entries at a start", terms.length);
+    if (log.recovery.torn !== undefined) counters.hit("torn batch cut");
+    if (this.#truncates) counters.hit("truncation recovered");
+    const segments = this.#disk.list(LOG_FOLDER).filter((name) => name.endsWith(".segment"));
+    counters.observe("segments at a start", segments.length);
+    if (segments.length > 3) counters.hit("several segments recovered");
+    if (this.#tampered === "wiped") {
+      throw new Violation(`n${this.id} starts although its log was wiped`);
+    }
+  }
+
+  /** Removes a log that the cluster never knew of. */
+  #discardLog(): void {
+    for (const name of this.#disk.list(LOG_FOLDER)) this.#disk.remove(`${LOG_FOLDER}/${name}`);
+    this.#disk.syncFolder(LOG_FOLDER);
+    this.durable.reset();
+  }
+
+  /** The node cannot go on: because of what was done to it, or by its own fault. */
+  #failed(error: unknown): void {
+    const { world, counters } = this.#in;
+    const again = () => world.after(START_AGAIN_US, undefined, "start again", () => this.start());
+    if (causedBy(error, PowerCut)) {
+      counters.hit("start cut short");
+      this.end("crash");
+      again();
+    } else if (causedBy(error, InjectedError)) {
+      counters.hit("write failed");
+      this.end(world.chance(500) ? "crash" : "kill");
+      again();
+    } else if (this.#tampered !== undefined && error instanceof DatabaseError) {
+      const expected = this.#tampered === "wiped" ? "DATA_FOLDER" : "CORRUPT";
+      if (error.code !== expected) throw error;
+      counters.hit(this.#tampered === "wiped" ? "wiped folder refused" : "damage refused");
+      world.tell(this.id, () => `refuses to start: ${error.message}`);
+      this.lost = true;
+      this.end("kill");
+    } else throw error;
+  }
+}
+
+/** What every log of the cluster begins with, as a node that founds one writes it. */
+function firstEntries(founders: readonly NodeId[]): Entry[] {
+  const payload = encodeCommand({ type: "create" }, new Uint8Array(0));
+  const configuration = initialConfiguration(founders.map(memberOf));
+  return [
+    { index: 1, term: 1, type: "configuration", configuration },
+    { index: 2, term: 1, type: "command", payload, checksum: crc32c(payload) },
+  ];
+}

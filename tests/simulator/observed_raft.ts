@@ -1,0 +1,173 @@
+/** The real core, with the rare branches that it takes counted from outside. */
+import { isJoint } from "../../lib/raft/configuration.ts";
+import type { RaftOptions, RestoredState } from "../../lib/raft/options.ts";
+import type { Proposal } from "../../lib/raft/propose.ts";
+import { Raft } from "../../lib/raft/raft.ts";
+import type {
+  ConfigurationChange,
+  Effects,
+  Message,
+  NodeId,
+  ProposalResult,
+} from "../../lib/raft/types.ts";
+import type { Counters } from "./marks.ts";
+
+/** See the file comment. */
+export class ObservedRaft extends Raft {
+  readonly #id: NodeId;
+  readonly #counters: Counters;
+  readonly #windowIsSmall: boolean;
+  #wasLeader = false;
+  #lastTerm = 0;
+  #campaigns = 0;
+  #transferring = false;
+  #configurationIndex = 0;
+
+  constructor(options: RaftOptions, restored: RestoredState, counters: Counters) {
+    super(options, restored);
+    this.#id = options.id;
+    this.#counters = counters;
+    this.#windowIsSmall = (options.limits?.inflightMessagesMax ?? 64) < 16;
+    this.#configurationIndex = this.status().configurationIndex;
+  }
+
+  override step(from: NodeId, message: Message): void {
+    const { role, term, commitIndex, lastIndex } = this;
+    const toldRemoved = message.type === "removed" && !this.status().removed;
+    super.step(from, message);
+    const hit = (happened: boolean, mark: Parameters<Counters["hit"]>[0]) => {
+      if (happened) this.#counters.hit(mark);
+    };
+    const fromLeader = message.type === "append_request" || message.type === "heartbeat_request";
+    const fromVoter = message.type === "vote_request" || message.type === "vote_response";
+    hit(role === "leader" && this.term > term, "leader met a higher term");
+    hit(
+      fromLeader && role.endsWith("candidate") && this.role === "follower",
+      "candidate found a leader",
+    );
+    hit(fromVoter && this.commitIndex > commitIndex, "commit learned from a vote");
+    hit(
+      message.type === "append_request" && message.term === term && message.entries.length > 0 &&
+        message.prevIndex + message.entries.length <= lastIndex && this.lastIndex === lastIndex,
+      "repeated append ignored",
+    );
+    hit(fromLeader && message.term < term, "append of an old term answered");
+    hit(toldRemoved && this.status().removed, "removed node told");
+    hit(
+      message.type === "timeout_now" && role !== "candidate" && this.role === "candidate",
+      "transfer carried out",
+    );
+  }
+
+  override tick(): void {
+    const { role, term } = this;
+    super.tick();
+    if (role === "leader" && this.role === "follower" && this.term === term) {
+      this.#counters.hit("leader stepped down unheard");
+    }
+    if (!this.#transferring) return;
+    const over = this.status().transferTarget === undefined;
+    if (over && this.role === "leader") this.#counters.hit("transfer given up");
+    if (over) this.#transferring = false;
+  }
+
+  override propose(payloads: readonly Proposal[]): ProposalResult {
+    const result = super.propose(payloads);
+    if (!result.accepted && result.refusal === "busy") this.#counters.hit("uncommitted log full");
+    return result;
+  }
+
+  override proposeConfiguration(change: ConfigurationChange): ProposalResult {
+    const result = super.proposeConfiguration(change);
+    if (!result.accepted) {
+      const caughtUp = result.reason.includes("caught up");
+      this.#counters.hit(caughtUp ? "promotion put off" : "change refused");
+    } else if (change.type === "add_learner") this.#counters.hit("learner added");
+    else if (change.type === "promote") this.#counters.hit("learner promoted");
+    else if (change.type === "remove" && isJoint(this.status().configuration)) {
+      this.#counters.hit("voter removed");
+    }
+    return result;
+  }
+
+  override transfer(to: NodeId): ProposalResult {
+    const result = super.transfer(to);
+    if (result.accepted) {
+      this.#counters.hit("transfer begun");
+      this.#transferring = true;
+    }
+    return result;
+  }
+
+  override onUnreachable(peer: NodeId): void {
+    const before = this.#stateOf(peer);
+    super.onUnreachable(peer);
+    if (before === "replicate" && this.#stateOf(peer) === "probe") {
+      this.#counters.hit("peer probed after a lost link");
+    }
+  }
+
+  override onPeerRestarted(peer: NodeId): void {
+    if (this.#stateOf(peer) === "replicate") this.#counters.hit("peer restarted");
+    super.onPeerRestarted(peer);
+  }
+
+  override takeEffects(): Effects {
+    const effects = super.takeEffects();
+    this.#observe(effects);
+    return effects;
+  }
+
+  #stateOf(id: NodeId): string | undefined {
+    if (this.role !== "leader") return undefined;
+    return this.status().peers.find((peer) => peer.id === id)?.state;
+  }
+
+  #observe(effects: Effects): void {
+    const counters = this.#counters;
+    if (effects.truncateFrom !== undefined) counters.hit("log truncated");
+    if (effects.hardState?.votedFor === this.#id) {
+      if (this.#campaigns++ > 0) counters.hit("election repeated");
+    }
+    if (this.leader !== undefined) this.#campaigns = 0;
+    for (const { message } of effects.sendOnSync) {
+      if (message.type === "vote_response" && !message.granted) {
+        counters.hit(message.preVote ? "pre-vote refused" : "vote refused");
+      }
+      if (message.type === "append_response" && !message.success) counters.hit("append refused");
+    }
+    for (const { index } of effects.reads) {
+      if (index === undefined) counters.hit("read refused");
+      else counters.hit(this.role === "leader" ? "leader read confirmed" : "follower read confirmed");
+    }
+    if (effects.changed) this.#observeChange(effects);
+    if (this.#windowIsSmall && this.role === "leader" && effects.append.length > 0) {
+      const behind = this.status().peers.some((peer) =>
+        peer.state === "replicate" && peer.nextIndex <= this.lastIndex
+      );
+      if (behind) counters.hit("inflight window full");
+    }
+  }
+
+  #observeChange(effects: Effects): void {
+    const counters = this.#counters;
+    const leads = this.role === "leader";
+    if (leads && (!this.#wasLeader || this.term !== this.#lastTerm)) {
+      counters.hit("leader elected");
+    }
+    const { configuration, configurationIndex, removed } = this.status();
+    if (this.#wasLeader && !leads && removed && this.term === this.#lastTerm) {
+      counters.hit("removed leader retired");
+    }
+    if (configurationIndex < this.#configurationIndex) counters.hit("configuration truncated");
+    const leaves = leads && !isJoint(configuration) &&
+      effects.append.some((entry) => entry.index === configurationIndex);
+    if (leaves && this.termAt(this.#configurationIndex) !== this.term) {
+      // The entry before is the joint one, as only that one makes a leader append by itself.
+      counters.hit("joint configuration left by another leader");
+    }
+    this.#configurationIndex = configurationIndex;
+    this.#wasLeader = leads;
+    this.#lastTerm = this.term;
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * A state machine that behaves as the one over SQLite does, over the pages of `pages.ts`: local
+ * transactions run at once and are captured, waiting ones merge when they are drained, what was not
+ * committed is rewound, and a checkpoint copies the pages into a file that a crash may leave mixed.
+ */
+import { assert } from "../../lib/base/assert.ts";
+import type { Disk } from "../../lib/io/disk.ts";
+import type { LogIndex } from "../../lib/raft/types.ts";
+import {
+  type CheckpointRecord,
+  readCheckpoint,
+  writeCheckpoint,
+} from "../../lib/replica/checkpoint_record.ts";
+import type { Captured, EarlierPayload, StateMachine } from "../../lib/replica/state_machine.ts";
+import { decodeCommand, encodeCommand, PAGES, Pages, type Part } from "./pages.ts";
+
+/** Size of a page in the database file: one sector, so that a crash may mix pages. */
+const PAGE_BYTES = 512;
+
+/** What the machine tells the one who watches. */
+export interface MachineEvents {
+  /** A command is about to be applied. */
+  applying(index: LogIndex): void;
+  /** Everything up to `pages` may be checkpointed. */
+  released(pages: Pages): void;
+  rewound(ids: readonly number[]): void;
+  rewindDelayed(): void;
+  merged(transactions: number): void;
+  batchInParts(parts: number): void;
+  createdAgain(): void;
+}
+
+/** What the machine is made of. */
+export interface PageMachineOptions {
+  readonly disk: Disk;
+  readonly folder: string;
+  /** Ids and pages in one part of a batch. */
+  readonly partItemsMax: number;
+  /** Makes a payload longer. */
+  readonly filler: () => Uint8Array;
+  /** Whether a reader is in the way of a rewind. */
+  readonly readerInTheWay: () => boolean;
+  readonly events: MachineEvents;
+}
+
+/** A checkpoint's work on the file. */
+export interface PageCopy {
+  first(): void;
+  second(): void;
+  /** Whether the file then holds everything that was applied. */
+  readonly complete: boolean;
+}
+
+interface Transaction {
+  readonly seq: number;
+  readonly id: number;
+  readonly changed: readonly number[];
+  /** The pages before it ran. */
+  readonly before: Pages;
+}
+
+/** See {@linkcode StateMachine}. */
+export class PageMachine implements StateMachine {
+  readonly #options: PageMachineOptions;
+  readonly #path: string;
+  #record: CheckpointRecord;
+  #pages: Pages | undefined;
+  #leading = false;
+  #seq = 0;
+  #releasedSeq = 0;
+  /** Local transactions that are not released, oldest first. */
+  #local: Transaction[] = [];
+  /** How many of `#local` were drained. */
+  #drained = 0;
+  #parts: Captured[] = [];
+
+  constructor(options: PageMachineOptions) {
+    this.#options = options;
+    this.#path = `${options.folder}/main.db`;
+    this.#record = readCheckpoint(options.disk, options.folder);
+    if (this.#record.completeIndex > 0) this.#pages = this.#read();
+  }
+
+  get checkpointIndex(): LogIndex {
+    return this.#record.completeIndex;
+  }
+
+  get consistentIndex(): LogIndex {
+    return this.#record.fuzzyIndex;
+  }
+
+  get exists(): boolean {
+    return this.#pages !== undefined;
+  }
+
+  /** What a statement would see now. */
+  get pages(): Pages {
+    assert(this.#pages !== undefined, "the database does not exist yet");
+    return this.#pages;
+  }
+
+  /**
+   * Runs a local transaction.
+   *
+   * @returns Its number; undefined when this node does not lead.
+   */
+  write(id: number): number | undefined {
+    if (!this.#leading) return undefined;
+    const before = this.pages.copy();
+    const changed = this.pages.run(id);
+    this.#seq++;
+    this.#local.push({ seq: this.#seq, id, changed, before });
+    return this.#seq;
+  }
+
+  lastSeq(): number {
+    return this.#seq;
+  }
+
+  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): void {
+    assert(!this.#leading && this.#local.length === 0, `entry ${index} applied while leading`);
+    this.#options.events.applying(index);
+    const command = decodeCommand(payload);
+    if (command.type === "create") this.#create(index);
+    else if (command.last) this.#applyBatch(index, command, earlier);
+  }
+
+  lead(): number {
+    assert(this.#local.length === 0, "transactions of an earlier office are left");
+    assert(this.exists, "leads without a database");
+    this.#leading = true;
+    this.#parts = [];
+    this.#releasedSeq = this.#seq;
+    return this.#seq;
+  }
+
+  follow(): void {
+    assert(this.exists, "there is no database");
+    this.#leading = false;
+    this.#parts = [];
+  }
+
+  drain(): Captured | undefined {
+    assert(this.#leading, "drained while not leading");
+    if (this.#parts.length === 0) this.#parts = this.#nextBatch();
+    return this.#parts.shift();
+  }
+
+  release(seq: number): void {
+    if (seq === this.#releasedSeq) return;
+    assert(this.#leading, "released while not leading");
+    assert(seq > this.#releasedSeq, `release goes back from ${this.#releasedSeq} to ${seq}`);
+    this.#releasedSeq = seq;
+    const kept = this.#local.findIndex((transaction) => transaction.seq > seq);
+    const count = kept === -1 ? this.#local.length : kept;
+    this.#local.splice(0, count);
+    this.#drained = Math.max(0, this.#drained - count);
+    this.#options.events.released(this.#local[0]?.before ?? this.pages);
+  }
+
+  rewind(seq: number): boolean {
+    assert(!this.#leading, "rewound while leading");
+    if (this.#options.readerInTheWay()) {
+      this.#options.events.rewindDelayed();
+      return false;
+    }
+    assert(seq >= this.#releasedSeq, `${seq} is rewound, ${this.#releasedSeq} is released`);
+    const first = this.#local.find((transaction) => transaction.seq > seq);
+    const ids = this.#local.filter((one) => one.seq > seq).map(({ id }) => id);
+    if (first !== undefined) this.#pages = first.before;
+    this.#local = [];
+    this.#drained = 0;
+    this.#options.events.rewound(ids);
+    return true;
+  }
+
+  /** Says, durably, that a copy of the pages into the file begins. */
+  beginCheckpoint(index: LogIndex): void {
+    this.#write({ completeIndex: this.#record.completeIndex, fuzzyIndex: index });
+  }
+
+  /** A copy of what is released into the file, in two halves, neither durable. */
+  beginCopy(): PageCopy {
+    const pages = (this.#local[0]?.before ?? this.pages).copy();
+    return {
+      first: () => this.#copy(pages, 0, PAGES / 2),
+      second: () => this.#copy(pages, PAGES / 2, PAGES),
+      // What is not released stays out of the file, and the checkpoint then counts for nothing.
+      complete: this.#local.length === 0,
+    };
+  }
+
+  /** Makes the file durable and says, durably, that it holds everything up to `index`. */
+  completeCheckpoint(index: LogIndex): void {
+    const file = this.#options.disk.open(this.#path, { create: false });
+    try {
+      file.sync();
+    } finally {
+      file.close();
+    }
+    this.#write({ completeIndex: index, fuzzyIndex: index });
+  }
+
+  #copy(pages: Pages, from: number, to: number): void {
+    const file = this.#options.disk.open(this.#path, { create: false });
+    try {
+      for (let page = from; page < to; page++) file.write(page * PAGE_BYTES, pageBytes(pages, page));
+    } finally {
+      file.close();
+    }
+  }
+
+  #write(record: CheckpointRecord): void {
+    writeCheckpoint(this.#options.disk, this.#options.folder, record);
+    this.#record = record;
+  }
+
+  #create(index: LogIndex): void {
+    assert(this.#pages === undefined, `database created twice, again at ${index}`);
+    const { disk, folder } = this.#options;
+    if (disk.exists(this.#path)) this.#options.events.createdAgain();
+    const pages = new Pages();
+    const file = disk.open(this.#path, { create: true });
+    try {
+      for (let page = 0; page < PAGES; page++) file.write(page * PAGE_BYTES, pageBytes(pages, page));
+      file.truncate(PAGES * PAGE_BYTES);
+      file.sync();
+    } finally {
+      file.close();
+    }
+    disk.syncFolder(folder);
+    this.#write({ completeIndex: index, fuzzyIndex: index });
+    this.#pages = pages;
+  }
+
+  #read(): Pages {
+    const pages = new Pages();
+    const file = this.#options.disk.open(this.#path, { create: false });
+    try {
+      for (let page = 0; page < PAGES; page++) {
+        const view = new DataView(file.read(page * PAGE_BYTES, 8).buffer);
+        pages.set(page, [view.getUint32(0, true), view.getUint32(4, true)]);
+      }
+    } finally {
+      file.close();
+    }
+    return pages;
+  }
+
+  #applyBatch(index: LogIndex, last: Part, earlier: EarlierPayload): void {
+    const parts = [last];
+    for (let at = index - 1; !parts[0]!.first; at--) {
+      assert(at > 0, `the batch that ends at ${index} has no first part`);
+      const payload = earlier(at);
+      if (payload === undefined) continue;
+      const command = decodeCommand(payload);
+      assert(command.type === "part" && !command.last, `entry ${at} is no part of a batch`);
+      parts.unshift(command);
+    }
+    if (parts.length > 1) this.#options.events.batchInParts(parts.length);
+    for (const { pages } of parts) {
+      for (const [page, a, b] of pages) this.pages.set(page, [a, b]);
+    }
+  }
+
+  /** Everything that waits, as one batch: each page once, as the last transaction left it. */
+  #nextBatch(): Captured[] {
+    const waiting = this.#local.slice(this.#drained);
+    const lastTransaction = waiting.at(-1);
+    if (lastTransaction === undefined) return [];
+    this.#drained = this.#local.length;
+    this.#options.events.merged(waiting.length);
+    const changed = new Set(waiting.flatMap((transaction) => transaction.changed));
+    const ids = waiting.map(({ id }) => id);
+    const pages = [...changed].sort((a, b) => a - b).map((page) => {
+      return [page, ...this.pages.page(page)] as const;
+    });
+    const { partItemsMax, filler } = this.#options;
+    const parts: Captured[] = [];
+    for (let first = true; first || ids.length + pages.length > 0; first = false) {
+      const idsOfPart = ids.splice(0, partItemsMax);
+      const pagesOfPart = pages.splice(0, partItemsMax - idsOfPart.length);
+      const last = ids.length + pages.length === 0;
+      const part = { type: "part", first, last, ids: idsOfPart, pages: pagesOfPart } as const;
+      const payload = encodeCommand(part, filler());
+      parts.push({ payload, complete: last, seq: lastTransaction.seq });
+    }
+    return parts;
+  }
+}
+
+function pageBytes(pages: Pages, page: number): Uint8Array {
+  const bytes = new Uint8Array(PAGE_BYTES);
+  const view = new DataView(bytes.buffer);
+  const [a, b] = pages.page(page);
+  view.setUint32(0, a, true);
+  view.setUint32(4, b, true);
+  return bytes;
+}

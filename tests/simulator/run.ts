@@ -1,0 +1,243 @@
+/** One seed from beginning to end: faults first, then peace, in which everything has to work. */
+import { Oracle } from "./checkers/oracle.ts";
+import { require, Violation } from "./checkers/violation.ts";
+import { Cluster } from "./cluster.ts";
+import { Counters, type PlainCounters } from "./marks.ts";
+import { Nemesis } from "./nemesis.ts";
+import { SimulatedNetwork } from "./network.ts";
+import type { SimulatedNode } from "./node.ts";
+import { drawSettings, type Settings } from "./settings.ts";
+import { World } from "./world.ts";
+
+/** What a run came to. */
+export interface RunResult {
+  readonly seed: number;
+  /** Names everything that happened; the same for every run of the seed. */
+  readonly hash: string;
+  readonly events: number;
+  readonly simulatedUs: number;
+  readonly counters: PlainCounters;
+  /** What was broken; undefined when nothing was. */
+  readonly failure: string | undefined;
+}
+
+/** Events after which a run is taken to go in circles. */
+const EVENTS_MAX = 600_000;
+/** Time that a healed majority has for each step, in longest election timeouts. */
+const PATIENCE_TIMEOUTS = 40;
+/** Writes that a healed majority has to take. */
+const PROBES = 5;
+
+/** Runs a seed. Never throws on a violation. */
+export function runSeed(seed: number, trace?: (line: string) => void): RunResult {
+  const run = new Run(seed, trace);
+  let failure: string | undefined;
+  try {
+    run.run();
+  } catch (error) {
+    failure = error instanceof Violation
+      ? error.message
+      : error instanceof Error
+      ? `${error.name}: ${error.message}\n${error.stack ?? ""}`
+      : String(error);
+  }
+  return run.result(failure);
+}
+
+class Run {
+  readonly #settings: Settings;
+  readonly #world: World;
+  readonly #counters = new Counters();
+  readonly #oracle: Oracle;
+  readonly #network: SimulatedNetwork;
+  readonly #cluster: Cluster;
+  readonly #nemesis: Nemesis;
+  #quiet = false;
+
+  constructor(seed: number, trace?: (line: string) => void) {
+    const settings = drawSettings(seed);
+    this.#settings = settings;
+    const world = new World(seed, trace);
+    const counters = this.#counters;
+    this.#world = world;
+    this.#oracle = new Oracle(counters, () => world.below(settings.platterEvery) === 0);
+    this.#network = new SimulatedNetwork(world, counters, settings.network);
+    this.#cluster = new Cluster({
+      world,
+      settings,
+      counters,
+      oracle: this.#oracle,
+      network: this.#network,
+    });
+    this.#nemesis = new Nemesis(world, settings, counters, this.#network, this.#cluster);
+  }
+
+  run(): void {
+    const { settings, world } = { settings: this.#settings, world: this.#world };
+    world.tell(0, () => JSON.stringify(settings));
+    world.settle();
+    if (settings.foundAlone) this.#growUntilFull();
+    this.#offer();
+    this.#nemesis.start();
+    this.#until(settings.safetyUs, () => false);
+    this.#nemesis.stop();
+    if (settings.calm) this.#checkCalm();
+    this.#recover();
+    this.#oracle.requests.atEnd();
+  }
+
+  result(failure: string | undefined): RunResult {
+    const counters = this.#counters;
+    const { history, requests, elections } = this.#oracle;
+    counters.count("seeds");
+    if (this.#settings.calm) counters.count("calm seeds");
+    counters.count("commits", history.lastIndex);
+    counters.count("transactions", history.ids.length);
+    counters.count("acknowledged writes", requests.acknowledged);
+    counters.count("refused writes", requests.refused.size);
+    counters.count("unknown writes", requests.unknown);
+    counters.count("reads", requests.reads);
+    counters.count("elections", elections.count);
+    counters.count("events", this.#world.events);
+    if (history.abandoned > 0) counters.hit("batch in parts abandoned");
+    counters.observe("entries committed", history.lastIndex);
+    counters.observe("elections", elections.count);
+    counters.observe("nodes", this.#cluster.nodes.length);
+    this.#world.note(history.lastIndex);
+    return {
+      seed: this.#settings.seed,
+      hash: this.#world.hash,
+      events: this.#world.events,
+      simulatedUs: this.#world.nowUs,
+      counters: counters.plain(),
+      failure,
+    };
+  }
+
+  /** Runs events until `done`, or until the time is up. Returns whether it was done. */
+  #until(us: number, done: () => boolean): boolean {
+    const world = this.#world;
+    const untilUs = world.nowUs + us;
+    let over = false;
+    world.after(us, undefined, "until", () => over = true);
+    while (!over && world.nowUs <= untilUs) {
+      const event = world.step();
+      if (event === undefined) break;
+      require(world.events < EVENTS_MAX, () => "the run goes in circles");
+      if (event.owner === undefined) continue;
+      const node = this.#cluster.nodes.find(({ id }) => id === event.owner?.nodeId);
+      if (node !== undefined) this.#oracle.check(node);
+      if (done()) return true;
+    }
+    return false;
+  }
+
+  /** Clients write and read, for as long as the faults last. */
+  #offer(): void {
+    const { writeUs, readUs } = this.#settings;
+    const world = this.#world;
+    const again = (us: number, what: string, act: () => void) => {
+      world.after(world.delayUs(us), undefined, what, () => {
+        if (this.#quiet) return;
+        act();
+        again(us, what, act);
+      });
+    };
+    again(writeUs, "write", () => {
+      // Several at once now and then, so that they share an entry.
+      for (let count = world.chance(200) ? 8 : 1; count > 0; count--) this.#cluster.write();
+    });
+    again(readUs, "read", () => this.#cluster.read());
+  }
+
+  /** One node founded the cluster; the others join one after another. */
+  #growUntilFull(): void {
+    const { tickUs, safetyUs, voters } = this.#settings;
+    const world = this.#world;
+    const grow = () => {
+      if (this.#quiet || world.nowUs > safetyUs || this.#cluster.nodes.length >= voters) return;
+      this.#cluster.change();
+      world.after(world.delayUs(8 * tickUs), undefined, "grow", grow);
+    };
+    world.after(4 * tickUs, undefined, "grow", grow);
+  }
+
+  #checkCalm(): void {
+    const { count } = this.#oracle.elections;
+    require(count === 1, () => `${count} elections although nothing went wrong`);
+    for (const { running, id } of this.#cluster.nodes) {
+      const term = running?.raft.term ?? 0;
+      require(term <= 2, () => `n${id} is in term ${term} although nothing went wrong`);
+    }
+  }
+
+  /** Heals a majority, drops the others, and demands that all goes well. */
+  #recover(): void {
+    const world = this.#world;
+    this.#quiet = true;
+    this.#network.heal();
+    world.tell(0, () => "heals");
+    for (const node of this.#cluster.nodes) {
+      if (node.life !== undefined) node.life.pausedUntilUs = 0;
+      node.stall(0);
+      node.cutStart = false;
+    }
+    // Whatever is half done may end, and everybody gets a chance to start.
+    this.#wait("start", () => {
+      for (const node of this.#cluster.nodes) node.start();
+      return this.#cluster.nodes.every((node) => node.lost || node.running !== undefined);
+    });
+    const core = this.#cluster.drawCore();
+    if (core === undefined) {
+      this.#counters.count("seeds without a majority left");
+      return;
+    }
+    for (const node of this.#cluster.nodes) {
+      if (core.includes(node)) continue;
+      node.barred = true;
+      node.end("crash");
+    }
+    world.tell(0, () => `only ${core.map(({ id }) => `n${id}`).join()} go on`);
+    this.#wait("elect a leader", () => this.#leader(core) !== undefined);
+    for (let probe = 0; probe < PROBES; probe++) this.#probe(core);
+    this.#wait("answer everybody", () => this.#oracle.requests.open === 0);
+    this.#wait("come to agree", () => this.#agree(core));
+  }
+
+  #probe(core: readonly SimulatedNode[]): void {
+    let id: number | undefined;
+    this.#wait("take a write", () => {
+      id ??= this.#cluster.write(this.#leader(core));
+      return id !== undefined && this.#oracle.history.positionOf(id) !== undefined;
+    });
+    for (const node of core) {
+      if (node.running?.raft.status().removed !== true) node.running?.sessions.read();
+    }
+  }
+
+  #leader(core: readonly SimulatedNode[]): SimulatedNode | undefined {
+    return core.find((node) => node.running?.replica.mode === "leading");
+  }
+
+  #agree(core: readonly SimulatedNode[]): boolean {
+    const leader = this.#leader(core)?.running;
+    if (leader === undefined) return false;
+    const { configuration, commitIndex, lastIndex } = leader.raft.status();
+    if (commitIndex < lastIndex || configuration.votersOutgoing.length > 0) return false;
+    const digest = leader.machine.pages.digest();
+    return core.every(({ id, running }) => {
+      if (running === undefined) return false;
+      if (!configuration.members.some((member) => member.id === id)) return true;
+      return running.replica.settledIndex === commitIndex &&
+        running.machine.pages.digest() === digest;
+    });
+  }
+
+  #wait(what: string, done: () => boolean): void {
+    const { electionTicks, tickUs, driftPermille } = this.#settings;
+    const slowest = 1000 / (1000 - driftPermille);
+    const us = Math.ceil(PATIENCE_TIMEOUTS * 2 * electionTicks * tickUs * slowest);
+    if (done()) return;
+    require(this.#until(us, done), () => `a healed majority does not ${what} in ${us / 1000} ms`);
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * Clients' requests on one node, in the order of the real sessions: a write runs at once and is
+ * reported a little later; an answer leaves when what it shows is committed and, for a read, when
+ * leadership was confirmed since it was asked for; when leadership is lost, everything that runs is
+ * reported before the node hears that the sessions are quiet.
+ */
+import { DatabaseError } from "../../lib/base/errors.ts";
+import type { Replica } from "../../lib/replica/replica.ts";
+import type { OpenRead, Requests } from "./checkers/requests.ts";
+import type { Counters } from "./marks.ts";
+import type { PageMachine } from "./page_machine.ts";
+import type { Owner, World } from "./world.ts";
+
+/** What sessions need of the node. */
+export interface SessionsOptions {
+  readonly world: World;
+  readonly life: Owner;
+  readonly replica: () => Replica;
+  readonly machine: PageMachine;
+  readonly requests: Requests;
+  readonly counters: Counters;
+  /** Takes in what is committed by now, before an answer is judged. */
+  readonly observe: () => void;
+  readonly nowMs: () => number;
+}
+
+interface Read {
+  readonly open: OpenRead;
+  readonly leading: boolean;
+  confirmed: boolean | undefined;
+  dispatched: boolean;
+  result: { readonly seq: number; readonly count: number; readonly chain: number } | undefined;
+}
+
+/** Time until the result of a statement is reported. */
+const REPORT_US = 300;
+/** Time until every session let go of its statements. */
+const QUIET_US = 2000;
+/** Time a read may take, in milliseconds of the node's clock. */
+const READ_DEADLINE_MS = 2000;
+
+/** See the file comment. */
+export class SimulatedSessions {
+  readonly #options: SessionsOptions;
+  readonly #who: string;
+  /** Writes that ran and were not reported. */
+  #unreported: { readonly id: number; readonly seq: number }[] = [];
+  /** Writes without an answer. */
+  readonly #writes = new Set<number>();
+  readonly #reads = new Set<Read>();
+  /** Runs a piece of maintenance that must end before the sessions are quiet. */
+  busy = false;
+  #turnHeld = false;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    this.#who = `n${options.life.nodeId}`;
+  }
+
+  /** Writes that clients wait for. */
+  get open(): number {
+    return this.#writes.size + this.#reads.size;
+  }
+
+  /** Runs a write; false when this node takes none now. */
+  write(id: number): boolean {
+    const { world, life, machine, requests } = this.#options;
+    if (!this.#replica.writable || this.#turnHeld) return false;
+    const seq = machine.write(id);
+    if (seq === undefined) return false;
+    requests.writeBegins(id);
+    this.#writes.add(id);
+    this.#unreported.push({ id, seq });
+    world.tell(life.nodeId, () => `runs write ${id} as transaction ${seq}`);
+    world.after(world.delayUs(REPORT_US), life, "report", () => this.#report());
+    return true;
+  }
+
+  /** Asks for a linearizable read; false when this node takes none now. */
+  read(): boolean {
+    const { replica } = this.#options;
+    const { mode } = replica();
+    if (mode !== "leading" && mode !== "following") return false;
+    const open = this.#options.requests.readBegins();
+    const leading = mode === "leading";
+    const read: Read = {
+      open,
+      leading,
+      confirmed: undefined,
+      dispatched: false,
+      result: undefined,
+    };
+    this.#reads.add(read);
+    const deadlineMs = this.#options.nowMs() + READ_DEADLINE_MS;
+    replica().linearize({ deadlineMs, retry: !leading }, (index) => {
+      if (leading) {
+        read.confirmed = index !== undefined;
+        this.#answer(read);
+      } else if (index === undefined) this.#failRead(read);
+      else this.#readWhenApplied(read, index);
+    });
+    if (leading) this.#dispatch(read);
+    return true;
+  }
+
+  /** Holds writes back and waits until nothing is uncommitted. */
+  whileNobodyWrites(run: (release: () => void) => void, refuse: () => void): void {
+    if (this.#turnHeld) return refuse();
+    this.#report();
+    this.#turnHeld = true;
+    const release = () => {
+      this.#turnHeld = false;
+    };
+    this.#replica.whenCommitted(this.#options.machine.lastSeq(), (error) => {
+      if (error === undefined) return run(release);
+      release();
+      refuse();
+    });
+  }
+
+  /** Leadership is lost: `quiet` is called once nothing runs any more. */
+  retire(quiet: () => void): void {
+    const { world, life } = this.#options;
+    this.#turnHeld = false;
+    const whenQuiet = () => {
+      if (this.busy) {
+        world.after(QUIET_US, life, "quiet", whenQuiet);
+        return;
+      }
+      this.#report();
+      for (const read of [...this.#reads]) {
+        if (read.dispatched && read.result === undefined) this.#run(read);
+      }
+      for (const read of [...this.#reads]) if (read.leading) this.#failRead(read);
+      quiet();
+    };
+    world.after(world.delayUs(QUIET_US), life, "quiet", whenQuiet);
+  }
+
+  /** The node died: nobody hears of these any more. */
+  lose(): void {
+    for (const id of this.#writes) this.#options.requests.writeLost(id);
+    for (const _ of this.#reads) this.#options.requests.readFails();
+    this.#writes.clear();
+    this.#reads.clear();
+  }
+
+  get #replica(): Replica {
+    return this.#options.replica();
+  }
+
+  /** The results of the writes that ran arrive, in their order. */
+  #report(): void {
+    const reported = this.#unreported;
+    if (reported.length === 0) return;
+    this.#unreported = [];
+    this.#replica.captured();
+    for (const { id, seq } of reported) {
+      this.#replica.whenCommitted(seq, (error) => this.#writeEnds(id, error));
+    }
+  }
+
+  #writeEnds(id: number, error: DatabaseError | undefined): void {
+    const { world, life, requests, counters, observe } = this.#options;
+    if (!this.#writes.delete(id)) return;
+    observe();
+    world.tell(life.nodeId, () => `answers write ${id}: ${error?.code ?? "committed"}`);
+    requests.writeEnds(id, error, this.#who);
+    if (error?.code === "NOT_LEADER") counters.hit("write rejected at the end of leadership");
+    if (error?.code === "LEADERSHIP_LOST") counters.hit("write unknown at the end of leadership");
+  }
+
+  #readWhenApplied(read: Read, index: number): void {
+    const replica = this.#replica;
+    if (replica.appliedIndex < index) this.#options.counters.hit("read waited for apply");
+    replica.whenApplied(index, () => {
+      if (!this.#reads.has(read)) return;
+      read.confirmed = true;
+      this.#dispatch(read);
+    });
+  }
+
+  #dispatch(read: Read): void {
+    const { world, life } = this.#options;
+    read.dispatched = true;
+    world.after(world.delayUs(REPORT_US), life, "read", () => {
+      if (this.#reads.has(read) && read.result === undefined) this.#run(read);
+    });
+  }
+
+  #run(read: Read): void {
+    const { machine } = this.#options;
+    if (!machine.exists) return this.#failRead(read);
+    const { count, chain } = machine.pages;
+    read.result = { seq: machine.lastSeq(), count, chain };
+    this.#replica.whenCommitted(read.result.seq, (error) => {
+      if (error === undefined) this.#answer(read);
+      else this.#failRead(read);
+    });
+  }
+
+  #answer(read: Read): void {
+    const { result } = read;
+    if (read.confirmed === false) this.#failRead(read);
+    else if (result !== undefined && read.confirmed === true) {
+      this.#replica.whenCommitted(result.seq, (error) => {
+        if (error === undefined) this.#readEnds(read, result.count, result.chain);
+        else this.#failRead(read);
+      });
+    }
+  }
+
+  #readEnds(read: Read, count: number, chain: number): void {
+    if (!this.#reads.delete(read)) return;
+    this.#options.observe();
+    const { world, life, requests } = this.#options;
+    world.tell(life.nodeId, () => `answers a read: ${count} transactions`);
+    requests.readEnds(read.open, count, chain, this.#who);
+  }
+
+  #failRead(read: Read): void {
+    if (this.#reads.delete(read)) this.#options.requests.readFails();
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Swarm testing: each seed draws which faults there are and how often, and sizes and speeds, since a
+ * run with everything turned on hides what only shows when something else is absent (Groce et al.,
+ * "Swarm Testing", 2012). Times are in microseconds of simulated time, chances in thousandths.
+ */
+import { below, SeededRandom } from "../../lib/base/random.ts";
+import type { RaftLimits } from "../../lib/raft/options.ts";
+
+/** Mean time between two faults of a class; 0 turns the class off. */
+export interface FaultTimes {
+  readonly crash: number;
+  readonly kill: number;
+  readonly pause: number;
+  readonly clockJump: number;
+  readonly partition: number;
+  readonly reset: number;
+  readonly stall: number;
+  readonly writeError: number;
+  readonly cutStart: number;
+  readonly damage: number;
+  readonly change: number;
+  readonly transfer: number;
+  readonly campaign: number;
+  readonly checkpoint: number;
+}
+
+/** What the network does to messages. */
+export interface NetworkSettings {
+  /** Messages from one node to another keep their order, as over one connection. */
+  readonly inOrder: boolean;
+  readonly delayUs: number;
+  readonly lossPermille: number;
+  readonly repeatPermille: number;
+}
+
+/** One seed's world. */
+export interface Settings {
+  readonly seed: number;
+  /** No faults: no election may be needed but the first. */
+  readonly calm: boolean;
+  readonly voters: number;
+  /** One node founds the cluster and the others join it. */
+  readonly foundAlone: boolean;
+  readonly tickUs: number;
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  readonly limits: RaftLimits;
+  readonly segmentBytes: number;
+  readonly cacheBytesMax: number;
+  readonly partItemsMax: number;
+  readonly fillerBytesMax: number;
+  readonly fillerZeros: boolean;
+  readonly applyUs: number;
+  readonly rewindBusyPermille: number;
+  readonly driftPermille: number;
+  readonly network: NetworkSettings;
+  readonly diskUs: number;
+  /** Sectors that survive a crash: none, all, or a share that each crash draws. */
+  readonly survive: "none" | "all" | "some";
+  readonly writeUs: number;
+  readonly readUs: number;
+  readonly faults: FaultTimes;
+  readonly safetyUs: number;
+  /** One out of so many acknowledgements has the platters read. */
+  readonly platterEvery: number;
+}
+
+const NO_FAULTS: FaultTimes = {
+  crash: 0,
+  kill: 0,
+  pause: 0,
+  clockJump: 0,
+  partition: 0,
+  reset: 0,
+  stall: 0,
+  writeError: 0,
+  cutStart: 0,
+  damage: 0,
+  change: 0,
+  transfer: 0,
+  campaign: 0,
+  checkpoint: 0,
+};
+
+/** Ticks of the safety phase. */
+const SAFETY_TICKS = 350;
+/** One seed in so many is calm. */
+const CALM_EVERY = 16;
+
+/** Draws the settings of a seed. */
+export function drawSettings(seed: number): Settings {
+  const random = new SeededRandom(seed ^ 0x5e771465);
+  const upTo = (bound: number) => below(random, bound + 1);
+  const pick = <T>(values: readonly T[]): T => values[below(random, values.length)]!;
+  const calm = below(random, CALM_EVERY) === 0;
+  const tickUs = pick([10_000, 50_000]);
+  const heartbeatTicks = pick([1, 2, 2, 3]);
+  const electionTicks = Math.max(calm ? 8 : 4, heartbeatTicks * 2) + upTo(6);
+  // A class of faults strikes a few times in a run, or not at all.
+  const safetyUs = SAFETY_TICKS * tickUs;
+  const strikes = (most: number) => below(random, 2) === 0 ? 0 : safetyUs / (1 + upTo(most - 1));
+  const small = below(random, 3) === 0;
+  return {
+    seed,
+    calm,
+    voters: pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5]),
+    foundAlone: !calm && below(random, 4) === 0,
+    tickUs,
+    electionTicks,
+    heartbeatTicks,
+    limits: {
+      appendEntriesMax: small ? 1 + upTo(4) : 256,
+      appendBytesMax: small ? 100 + upTo(900) : 1 << 20,
+      inflightMessagesMax: small ? 1 + upTo(3) : 64,
+      inflightBytesMax: small ? 100 + upTo(2000) : 8 << 20,
+      uncommittedEntriesMax: small ? 2 + upTo(12) : 4096,
+      uncommittedBytesMax: small ? 200 + upTo(4000) : 64 << 20,
+      pendingReadsMax: small ? 1 + upTo(10) : 65_536,
+    },
+    segmentBytes: pick([12, 16, 24, 48]) * 1024,
+    cacheBytesMax: pick([0, 0, 1000, 1 << 20]),
+    partItemsMax: pick([2, 3, 5, 100, 100]),
+    fillerBytesMax: pick([0, 40, 600, 1500]),
+    fillerZeros: below(random, 3) === 0,
+    applyUs: pick([0, 0, 0, 1500, 6000]),
+    rewindBusyPermille: pick([0, 0, 500]),
+    driftPermille: calm ? 0 : pick([0, 0, 20, 200]),
+    network: {
+      inOrder: below(random, 2) === 0,
+      delayUs: calm ? 200 + upTo(500) : pick([200, 1000, tickUs >>> 1, tickUs * 2]),
+      lossPermille: calm ? 0 : pick([0, 0, 10, 50, 200]),
+      repeatPermille: calm ? 0 : pick([0, 0, 20, 200]),
+    },
+    diskUs: calm ? 100 + upTo(500) : pick([100, 500, tickUs >>> 1, tickUs]),
+    survive: pick(["none", "all", "some", "some", "some"]),
+    writeUs: tickUs * pick([1, 2, 4]),
+    readUs: tickUs * pick([2, 4, 8]),
+    faults: calm ? { ...NO_FAULTS, checkpoint: safetyUs / 4 } : {
+      crash: strikes(10),
+      kill: strikes(4),
+      pause: strikes(6),
+      clockJump: strikes(4),
+      partition: strikes(10),
+      reset: strikes(20),
+      stall: strikes(6),
+      writeError: strikes(4),
+      cutStart: strikes(8),
+      damage: below(random, 2) === 0 ? 0 : strikes(3),
+      change: strikes(16),
+      transfer: strikes(6),
+      campaign: strikes(8),
+      checkpoint: strikes(12),
+    },
+    safetyUs,
+    platterEvery: pick([4, 16, 64]),
+  };
+}
