@@ -36,7 +36,6 @@ import { DATABASE_ID, databasePath, SqliteMachine } from "./replica/sqlite_machi
 import { Server } from "./server/server.ts";
 import { Maintenance } from "./session/maintenance.ts";
 import { SessionManager } from "./session/session_manager.ts";
-import type { FromWorker, ToWorker } from "./session/worker_messages.ts";
 import { WorkerPool } from "./session/worker_pool.ts";
 import { controlCall } from "./transport/control_call.ts";
 import { Transport } from "./transport/transport.ts";
@@ -314,7 +313,7 @@ export class NodeStarter {
 
   #newPool(libraryPath: string, folder: string, sessions: SessionManager): WorkerPool {
     const setup = { libraryPath, databasePath: databasePath(folder) };
-    return new WorkerPool(spawnSqlWorker<ToWorker, FromWorker>, {
+    return new WorkerPool(spawnSqlWorker, {
       setup,
       clock: this.#clock,
       events: {

@@ -1,9 +1,10 @@
 /** Threads: the Web's workers, which Bun and Deno share. */
 
 /** The worker's own side. */
-export interface WorkerScope<In, Out> {
-  onMessage(callback: (message: In) => void): void;
-  readonly post: (message: Out) => void;
+export interface WorkerScope {
+  onMessage(callback: (data: unknown) => void): void;
+  /** Sends what can be cloned. */
+  readonly post: (data: unknown) => void;
 }
 
 interface GlobalScope {
@@ -12,19 +13,20 @@ interface GlobalScope {
 }
 
 /** The thread that this code runs in, as a worker. */
-export function workerScope<In, Out>(): WorkerScope<In, Out> {
+export function workerScope(): WorkerScope {
   const scope = globalThis as unknown as GlobalScope;
   return {
     onMessage(callback) {
-      scope.onmessage = (event) => callback(event.data as In);
+      scope.onmessage = (event) => callback(event.data);
     },
-    post: (message) => scope.postMessage(message),
+    post: (data) => scope.postMessage(data),
   };
 }
 
 /** A thread, as its owner sees it. */
-export interface Thread<In> {
-  post(message: In): void;
+export interface Thread {
+  /** Sends what can be cloned. */
+  post(data: unknown): void;
   /** Ends it at once. */
   terminate(): void;
 }
@@ -41,18 +43,18 @@ function sqlWorkerUrl(): string {
 }
 
 /** Starts an SQL worker. */
-export function spawnSqlWorker<In, Out>(
-  onMessage: (message: Out) => void,
+export function spawnSqlWorker(
+  onMessage: (data: unknown) => void,
   onError: (error: Error) => void,
-): Thread<In> {
+): Thread {
   const worker = new Worker(sqlWorkerUrl(), { type: "module" });
-  worker.onmessage = (event: MessageEvent) => onMessage(event.data as Out);
+  worker.onmessage = (event: MessageEvent) => onMessage(event.data);
   worker.onerror = (event) => {
     event.preventDefault();
     onError(new Error(`An SQL worker failed: ${event.message}`));
   };
   return {
-    post: (message) => worker.postMessage(message),
+    post: (data) => worker.postMessage(data),
     terminate: () => worker.terminate(),
   };
 }

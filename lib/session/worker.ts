@@ -5,15 +5,18 @@ import { systemClock } from "../io/clock.ts";
 import { sha256 } from "../io/hash.ts";
 import { workerScope } from "../io/worker.ts";
 import { Executor } from "./executor.ts";
+import { packFromWorker, unpack } from "./worker_codec.ts";
 import type { FromWorker, ToWorker } from "./worker_messages.ts";
 
-const scope = workerScope<ToWorker, FromWorker>();
+const scope = workerScope();
+const post = (message: FromWorker) => scope.post(packFromWorker(message));
 let executor: Executor | undefined;
 /** What arrived before the library was there. */
 const early: Exclude<ToWorker, { type: "setup" }>[] = [];
 
-scope.onMessage((message) => {
+scope.onMessage((data) => {
   try {
+    const message = unpack<ToWorker>(data);
     if (message.type !== "setup") {
       if (executor === undefined) early.push(message);
       else executor.handle(message);
@@ -21,7 +24,7 @@ scope.onMessage((message) => {
     }
     void setUp(message.setup.libraryPath, message.setup.databasePath);
   } catch (error) {
-    scope.post({ type: "failed", message: messageOf(error) });
+    post({ type: "failed", message: messageOf(error) });
   }
 });
 
@@ -29,11 +32,10 @@ async function setUp(libraryPath: string, databasePath: string): Promise<void> {
   try {
     const library = await openLibrary(libraryPath);
     const { nowMs } = systemClock;
-    const post = scope.post;
     executor = new Executor({ library, databasePath, nowMs, post, sha256 });
     post({ type: "ready" });
     for (const message of early.splice(0)) executor.handle(message);
   } catch (error) {
-    scope.post({ type: "failed", message: messageOf(error) });
+    post({ type: "failed", message: messageOf(error) });
   }
 }

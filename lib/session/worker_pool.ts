@@ -2,18 +2,20 @@
 import { assert } from "../base/assert.ts";
 import { SQL_WORKERS_MAX } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
+import { packToWorker, unpack } from "./worker_codec.ts";
 import type { FromWorker, ToWorker, WorkerSetup } from "./worker_messages.ts";
 
 /** A way to reach one executor, in a thread of its own or in this one. */
 export interface WorkerPort {
-  post(message: ToWorker): void;
+  /** Sends a packed message. */
+  post(data: unknown): void;
   /** Ends it at once, whatever it does. */
   terminate(): void;
 }
 
 /** Makes an executor. Messages may be posted at once; they are kept until it is ready. */
 export type SpawnWorker = (
-  onMessage: (message: FromWorker) => void,
+  onMessage: (data: unknown) => void,
   onError: (error: Error) => void,
 ) => WorkerPort;
 
@@ -86,7 +88,7 @@ export class WorkerPool {
       const nowMs = this.#clock.nowMs();
       for (const job of message.jobs) target.jobs.set(job.id, nowMs);
     }
-    target.port.post(message);
+    target.port.post(packToWorker(message));
   }
 
   /** A job that was handed to a worker came back. */
@@ -100,7 +102,7 @@ export class WorkerPool {
   }
 
   broadcast(message: ToWorker): void {
-    for (const worker of this.#workers) worker.port.post(message);
+    for (const worker of this.#workers) worker.port.post(packToWorker(message));
   }
 
   terminate(): void {
@@ -110,11 +112,11 @@ export class WorkerPool {
   #add(): number {
     const index = this.#workers.length;
     const port = this.#spawn(
-      (message) => this.#events.onMessage(index, message),
+      (data) => this.#events.onMessage(index, unpack<FromWorker>(data)),
       (error) => this.#events.onError(error),
     );
     this.#workers.push({ port, jobs: new Map(), streams: 0 });
-    port.post({ type: "setup", setup: this.#setup });
+    port.post(packToWorker({ type: "setup", setup: this.#setup }));
     return index;
   }
 
