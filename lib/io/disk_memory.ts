@@ -45,6 +45,11 @@ export class MemoryDisk implements Disk {
     this.#faults.push({ operation, path, error, skip });
   }
 
+  /** Forgets the faults that did not strike yet. */
+  clearFaults(): void {
+    this.#faults.length = 0;
+  }
+
   /** Overwrites bytes that are durable already, as a failing medium would. */
   damage(path: string, offset: number, change: (byte: number) => number): void {
     this.#content(path).damage(offset, change);

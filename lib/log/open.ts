@@ -1,7 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import type { Disk } from "../io/disk.ts";
+import type { Disk, DiskFile } from "../io/disk.ts";
 import type { HardState } from "../raft/types.ts";
 import { CHAIN_START } from "../wire/chain.ts";
 import { type LogOwner, SEGMENT_DATA_AT, type SegmentHeader } from "../wire/segment_header.ts";
@@ -116,14 +116,17 @@ function resume(options: OpenOptions, recovered: Recovered): Opened {
 function reopen(disk: Disk, folder: string, recovered: Recovered): ActiveSegment {
   const { sequence, salt, sizeBytes } = recovered.headers.at(-1)!;
   const file = disk.open(segmentPath(folder, sequence), { create: false });
-  const { end, openBatchAt } = recovered;
-  if (openBatchAt !== undefined) {
-    // The batch may be in the system's cache only, and even there marked as written after a sync
-    // that failed. The same bytes once more make it durable, or fail.
-    file.write(openBatchAt, file.read(openBatchAt, end - openBatchAt));
-  }
+  const { end, lastUnitAt } = recovered;
+  // What was written last may be in the system's cache only, and even there marked as written
+  // after a sync that failed. The same bytes once more make it durable, or fail.
+  rewrite(file, 0, SEGMENT_DATA_AT);
+  rewrite(file, lastUnitAt, end);
   file.sync();
   return { file, sequence, salt, sizeBytes, end };
+}
+
+function rewrite(file: DiskFile, start: number, end: number): void {
+  if (start < end) file.write(start, file.read(start, end - start));
 }
 
 /** A new segment behind the last good batch; the torn one stays where it is, and out of use. */

@@ -29,6 +29,8 @@ export interface Recovered {
   readonly end: number;
   /** Where the last batch begins, when nothing proves that it was durable. */
   readonly openBatchAt: number | undefined;
+  /** Where the last batch or close record of the last segment begins: nothing proves its sync. */
+  readonly lastUnitAt: number;
   readonly lastBatch: number;
   readonly verdict: Verdict;
   /** The batch that was torn, when the verdict is `cut`. */
@@ -92,6 +94,7 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
     headers: inventory.headers,
     end: replay.end,
     openBatchAt: replay.openBatchAt,
+    lastUnitAt: replay.lastUnitAt,
     lastBatch: replay.lastBatch,
     verdict: row.verdict,
     torn: row.verdict === "cut" ? finding : undefined,
@@ -154,7 +157,7 @@ function replaySegment(
         finding: { path, offset: unit.offset, expected: unit.expected },
       };
     }
-    if (unit.type === "close") replay.close(unit);
+    if (unit.type === "close") replay.close(unit, at);
     else {
       const problem = replay.batch(unit, at);
       if (problem !== undefined) throw corruption({ path, ...problem }, "history does not fit");

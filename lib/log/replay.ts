@@ -19,6 +19,7 @@ export class Replay {
   #segment = 0;
   #end = 0;
   #openBatchAt: number | undefined;
+  #lastUnitAt = 0;
 
   constructor(table: EntryTable, lastBatch: number) {
     this.table = table;
@@ -39,9 +40,15 @@ export class Replay {
     return this.#openBatchAt;
   }
 
+  /** Where the last batch or close record begins; {@linkcode end} when the segment has none. */
+  get lastUnitAt(): number {
+    return this.#lastUnitAt;
+  }
+
   startSegment(sequence: number, dataAt: number): void {
     this.#segment = sequence;
     this.#end = dataAt;
+    this.#lastUnitAt = dataAt;
   }
 
   /** The next segment proves that the last batch of this one was durable. */
@@ -49,7 +56,8 @@ export class Replay {
     this.#openBatchAt = undefined;
   }
 
-  close(unit: ScannedClose): void {
+  close(unit: ScannedClose, offset: number): void {
+    this.#lastUnitAt = offset;
     this.#end = unit.end;
     this.#openBatchAt = undefined;
   }
@@ -70,6 +78,7 @@ export class Replay {
     }
     this.#lastBatch = unit.number;
     this.#openBatchAt = offset;
+    this.#lastUnitAt = offset;
     this.#end = unit.end;
     return undefined;
   }

@@ -328,6 +328,34 @@ test("what a start has found stays found: a power cut right after it takes nothi
   }
 });
 
+test("a close record that only the cache holds is written again before the log goes on", () => {
+  // The close record begins at the end of a sector, for one of these sizes, and ends in the next.
+  for (let size = 100; size < 100 + SECTOR_BYTES; size += 8) {
+    const fixture = new Fixture();
+    fixture.write({ entries: commands(1, 1, 1, size) });
+    fixture.disk.failNext("log close", new Error("EIO"));
+    fixture.loop.pass(100);
+    fixture.loop.settle();
+    expect(fixture.fatal.length).toBe(1);
+    const second = new Fixture({ disk: fixture.disk.endProcess() });
+    second.write({ entries: commands(2, 2, 1, 100) });
+    expect(contents(second.restart().log).length).toBe(2);
+  }
+});
+
+test("a segment's header that only the cache holds is written again before the log goes on", () => {
+  const fixture = new Fixture();
+  fixture.disk.failNext("segment header", new Error("EIO"));
+  for (let index = 1; fixture.fatal.length === 0; index++) {
+    fixture.log.append(fullBatch({ entries: commands(index, index, 1, 9000) }), () => {});
+    fixture.loop.settle();
+  }
+  const second = new Fixture({ disk: fixture.disk.endProcess() });
+  const { lastIndex } = second.log;
+  second.write({ entries: commands(lastIndex + 1, lastIndex + 1, 1, 9000) });
+  expect(contents(second.restart().log).length).toBe(lastIndex + 1);
+});
+
 test("what lies before a torn batch is durable once the log goes on behind it", () => {
   const fixture = new Fixture();
   fixture.write({ entries: commands(1, 2, 1, 700) });

@@ -31,5 +31,5 @@ export const WRITE_OPERATIONS = [
   "prepare segment",
 ] as const;
 
-/** Operations that a start, or a checkpoint, is made of. */
-export const START_OPERATIONS = ["open", "write", "sync", "syncFolder", "rename", "remove"] as const;
+/** Operations of a start that change the disk. */
+export const START_OPERATIONS = ["write", "sync", "syncFolder", "remove"] as const;

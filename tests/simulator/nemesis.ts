@@ -89,9 +89,13 @@ export class Nemesis {
       case "campaign":
         return cluster.campaign();
       case "checkpoint":
-        this.#running()?.running?.checkpoint();
-        return;
+        return this.#checkpoint();
     }
+  }
+
+  #checkpoint(): void {
+    const life = this.#running()?.running;
+    if (life !== undefined) this.#world.after(0, life.owner, "checkpoint", () => life.checkpoint());
   }
 
   /** Often the leader, since most goes wrong around it. */

@@ -145,6 +145,7 @@ export class SimulatedNode implements Endpoint, NodeView {
     }
     try {
       this.#open(owner);
+      this.#disk.clearFaults();
     } catch (error) {
       this.#failed(error);
     }

@@ -200,15 +200,18 @@ class Run {
     world.tell(0, () => `only ${core.map(({ id }) => `n${id}`).join()} go on`);
     this.#wait("elect a leader", () => this.#leader(core) !== undefined);
     for (let probe = 0; probe < PROBES; probe++) this.#probe(core);
-    this.#wait("answer everybody", () => this.#oracle.requests.open === 0);
+    this.#wait("answer everybody", () => core.every((node) => !node.running?.sessions.open));
     this.#wait("come to agree", () => this.#agree(core));
   }
 
   #probe(core: readonly SimulatedNode[]): void {
     let id: number | undefined;
+    const { history, requests } = this.#oracle;
     this.#wait("take a write", () => {
-      id ??= this.#cluster.write(this.#leader(core));
-      return id !== undefined && this.#oracle.history.positionOf(id) !== undefined;
+      if (id !== undefined && history.positionOf(id) !== undefined) return true;
+      // Leadership may move once more, and the write be lost with it.
+      if (id === undefined || !requests.isOpen(id)) id = this.#cluster.write(this.#leader(core));
+      return false;
     });
     for (const node of core) {
       if (node.running?.raft.status().removed !== true) node.running?.sessions.read();

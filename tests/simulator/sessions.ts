@@ -57,7 +57,7 @@ export class SimulatedSessions {
     this.#who = `n${options.life.nodeId}`;
   }
 
-  /** Writes that clients wait for. */
+  /** Requests without an answer. */
   get open(): number {
     return this.#writes.size + this.#reads.size;
   }
@@ -78,7 +78,7 @@ export class SimulatedSessions {
 
   /** Asks for a linearizable read; false when this node takes none now. */
   read(): boolean {
-    const { replica } = this.#options;
+    const { world, life, replica } = this.#options;
     const { mode } = replica();
     if (mode !== "leading" && mode !== "following") return false;
     const open = this.#options.requests.readBegins();
@@ -100,6 +100,7 @@ export class SimulatedSessions {
       else this.#readWhenApplied(read, index);
     });
     if (leading) this.#dispatch(read);
+    else world.after(2000 * READ_DEADLINE_MS, life, "deadline", () => this.#giveUp(read));
     return true;
   }
 
@@ -140,7 +141,6 @@ export class SimulatedSessions {
   /** The node died: nobody hears of these any more. */
   lose(): void {
     for (const id of this.#writes) this.#options.requests.writeLost(id);
-    for (const _ of this.#reads) this.#options.requests.readFails();
     this.#writes.clear();
     this.#reads.clear();
   }
@@ -210,6 +210,11 @@ export class SimulatedSessions {
     }
   }
 
+  /** Its node may have been removed: it would wait for ever. */
+  #giveUp(read: Read): void {
+    if (!read.dispatched) this.#failRead(read);
+  }
+
   #readEnds(read: Read, count: number, chain: number): void {
     if (!this.#reads.delete(read)) return;
     this.#options.observe();
@@ -219,6 +224,6 @@ export class SimulatedSessions {
   }
 
   #failRead(read: Read): void {
-    if (this.#reads.delete(read)) this.#options.requests.readFails();
+    this.#reads.delete(read);
   }
 }

@@ -152,6 +152,6 @@ export function drawSettings(seed: number): Settings {
       checkpoint: strikes(12),
     },
     safetyUs,
-    platterEvery: pick([4, 16, 64]),
+    platterEvery: pick([8, 64, 256]),
   };
 }

@@ -21,7 +21,6 @@ export class Requests {
   readonly #acknowledged: number[] = [];
   /** Transactions that whoever asks now has to see. */
   #least = 0;
-  #openReads = 0;
   reads = 0;
 
   constructor(history: History) {
@@ -36,9 +35,8 @@ export class Requests {
     return this.#unknown.size;
   }
 
-  /** Writes and reads without an answer, on nodes that run. */
-  get open(): number {
-    return this.#open.size + this.#openReads;
+  isOpen(id: number): boolean {
+    return this.#open.has(id);
   }
 
   writeBegins(id: number): void {
@@ -65,13 +63,11 @@ export class Requests {
   }
 
   readBegins(): OpenRead {
-    this.#openReads++;
     return { least: this.#least };
   }
 
   /** The read returned the first `count` transactions, named by `chain`. */
   readEnds(read: OpenRead, count: number, chain: number, who: string): void {
-    this.readFails();
     this.reads++;
     this.#history.read(count, chain, who);
     require(
@@ -79,10 +75,6 @@ export class Requests {
       () => `${who}: a stale read: ${count} transactions, ${read.least} were acknowledged before`,
     );
     this.#least = Math.max(this.#least, count);
-  }
-
-  readFails(): void {
-    this.#openReads--;
   }
 
   /** Nothing that was acknowledged is gone. */
