@@ -275,13 +275,14 @@ export class SessionManager implements Sessions {
     for (const result of results) {
       this.#pool.finished(worker, result.id);
       const pending = this.#pending.get(result.id);
+      // One that was given up meanwhile may still hold the turn.
+      this.#turns.finished(result, pending?.job.streamId);
       if (pending !== undefined) this.#finished(pending, result);
     }
   }
 
   #finished(pending: Pending, result: JobResult): void {
     const { stream } = pending;
-    this.#turns.finished(pending, result);
     if (stream !== undefined) {
       stream.jobId = undefined;
       stream.inTransaction = result.inTransaction;

@@ -104,9 +104,13 @@ export class WriteTurns {
     this.#release({ type: "stream", id: streamId });
   }
 
-  /** A job is done: its turn passes to its stream's open transaction, or is free. */
-  finished(pending: Pending, result: JobResult): void {
-    const { id, streamId } = pending.job;
+  /**
+   * A job is done: its turn passes to its stream's open transaction, or is free.
+   *
+   * @param streamId Undefined when it had no stream, or when its stream was given up meanwhile.
+   */
+  finished(result: JobResult, streamId: number | undefined): void {
+    const { id } = result;
     const waiting = this.#statements.get(id);
     this.#statements.delete(id);
     if (waiting !== undefined) this.#queue.leave(waiting);
