@@ -6,8 +6,8 @@ import { segmentPath } from "./segment_files.ts";
 /** Written at once; large enough to be quick, small enough to leave the disk to the log. */
 const PIECE_BYTES = 256 * 1024;
 /**
- * Pause between two pieces, in which batches have the disk to themselves. What is filled stays ahead
- * of what a busy log writes; when it does not, and the log waits, there is no pause.
+ * Pause between two pieces, in which batches have the disk to themselves. What is filled stays
+ * ahead of what a busy log writes; when it does not, and the log waits, there is no pause.
  */
 const PAUSE_MS = 4;
 

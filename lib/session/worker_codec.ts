@@ -1,6 +1,6 @@
 /**
- * How messages cross to a worker and back. A text crosses a thread for half of what an object costs,
- * so a message goes as JSON whenever JSON can carry it.
+ * How messages cross to a worker and back. A text crosses a thread for half of what an object
+ * costs, so a message goes as JSON whenever JSON can carry it.
  */
 import type { StreamRequest, Value } from "../wire/hrana/types.ts";
 import type { FromWorker, ToWorker } from "./worker_messages.ts";
