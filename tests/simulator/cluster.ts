@@ -1,6 +1,6 @@
 /** All nodes of a run, and those who use the cluster: writers, readers, and whoever manages it. */
-import { hasQuorum } from "../../lib/raft/quorum.ts";
 import type { Configuration, ConfigurationChange, NodeId } from "../../lib/raft/types.ts";
+import { decides } from "./checkers/quorum.ts";
 import { memberOf, SimulatedNode, type Surroundings } from "./node.ts";
 
 /** Members a run may add. */
@@ -102,17 +102,17 @@ export class Cluster {
     }
     const committed = oracle.history.lastConfiguration;
     if (committed !== undefined) configurations.push(committed);
-    const decides = (core: readonly SimulatedNode[]) => {
+    const rules = (core: readonly SimulatedNode[]) => {
       const ids = new Set(core.map(({ id }) => id));
-      return configurations.every((configuration) => hasQuorum(configuration, (id) => ids.has(id)));
+      return configurations.every((configuration) => decides(configuration, (id) => ids.has(id)));
     };
-    if (configurations.length === 0 || !decides(intact)) return undefined;
+    if (configurations.length === 0 || !rules(intact)) return undefined;
     let core = intact;
     const small = world.chance(500);
     for (let left = small ? intact.length : 0; left > 0; left--) {
       const without = world.pick(core);
       const smaller = core.filter((node) => node !== without);
-      if (decides(smaller)) core = smaller;
+      if (rules(smaller)) core = smaller;
     }
     return core;
   }

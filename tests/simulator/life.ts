@@ -211,7 +211,7 @@ function newMachine(options: LifeOptions): PageMachine {
       },
       released: (pages) => {
         oracle.commits(node);
-        oracle.history.wholeBatch(pages, `n${node.id}`);
+        oracle.history.mayBeCopied(pages, node.durable.lastIndex, `n${node.id}`);
       },
       rewound: (ids) => {
         if (ids.length > 0) counters.hit("transaction rewound");

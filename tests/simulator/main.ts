@@ -1,13 +1,131 @@
+/**
+ * The simulator's command line:
+ *
+ * ```text
+ * --seed N [--verbose]          one seed, exactly as before; one line for each event
+ * --seeds N [--from S] [--jobs J] [--marks]    many seeds; with --marks all marks must be reached
+ * --mutants [NAME]              known mistakes, which must be found
+ * ```
+ */
+import { parseArgs } from "node:util";
+import { Counters, MARKS } from "./marks.ts";
+import { runMutants } from "./mutation.ts";
+import { type Failure, runRange, type Tally, workOn } from "./pool.ts";
 import { runSeed } from "./run.ts";
-const seed = Number(process.argv[2] ?? 1);
-const count = Number(process.argv[3] ?? 1);
-const verbose = process.argv[4] === "v";
-const t = performance.now();
-let ev = 0;
-for (let s = seed; s < seed + count; s++) {
-  const r = runSeed(s, verbose ? (l) => console.log(l) : undefined);
-  ev += r.events;
-  if (count === 1 || r.failure) console.log(s, r.hash, r.events, r.simulatedUs / 1e6, r.failure ?? "ok");
-  if (count===1) console.log(Object.fromEntries(r.counters.numbers), Object.fromEntries(r.counters.marks));
+
+/** Lines shown of what went before a failure. */
+const LAST_LINES = 40;
+const PROGRESS_MS = 1000;
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: "string" },
+    verbose: { type: "boolean", default: false },
+    seeds: { type: "string" },
+    from: { type: "string", default: "1" },
+    jobs: { type: "string", default: "1" },
+    marks: { type: "boolean", default: false },
+    mutants: { type: "boolean", default: false },
+    worker: { type: "boolean", default: false },
+  },
+});
+
+async function main(): Promise<number> {
+  if (options.worker) {
+    const [from, count, step] = positionals.map(Number);
+    workOn(from ?? 1, count ?? 1, step ?? 1);
+    return 0;
+  }
+  if (options.mutants) return await runMutants(positionals, Number(options.jobs));
+  if (options.seeds !== undefined) return await runSeeds(Number(options.seeds));
+  return runOne(Number(options.seed ?? options.from));
 }
-console.log(ev, "events", (performance.now() - t) | 0, "ms");
+
+function runOne(seed: number): number {
+  const print = (line: string) => console.log(line);
+  const result = runSeed(seed, options.verbose ? print : undefined);
+  if (result.failure !== undefined) {
+    tellFailure({ seed, reason: result.failure });
+    return 1;
+  }
+  const seconds = (result.simulatedUs / 1e6).toFixed(1);
+  print(`seed ${seed}: ${result.events} events in ${seconds} s of its time, hash ${result.hash}`);
+  if (options.verbose) {
+    const counters = new Counters();
+    counters.add(result.counters);
+    for (const [name, value] of [...counters.marks].sort()) print(`  ${value} × ${name}`);
+  }
+  return 0;
+}
+
+async function runSeeds(count: number): Promise<number> {
+  const startMs = performance.now();
+  let toldMs = startMs;
+  const range = {
+    from: Number(options.from),
+    count,
+    failuresMax: 1,
+    jobs: Number(options.jobs),
+  };
+  const tally = await runRange(range, (sofar) => {
+    const nowMs = performance.now();
+    if (nowMs - toldMs < PROGRESS_MS) return;
+    toldMs = nowMs;
+    tellProgress(sofar, nowMs - startMs);
+  });
+  tellProgress(tally, performance.now() - startMs);
+  tellNumbers(tally);
+  const [failure] = tally.failures;
+  if (failure !== undefined) {
+    tellFailure(failure);
+    return 1;
+  }
+  const missing = tally.counters.missing();
+  if (missing.length > 0) console.log(`never reached: ${missing.join(", ")}`);
+  return options.marks && missing.length > 0 ? 1 : 0;
+}
+
+function tellProgress(tally: Tally, elapsedMs: number): void {
+  const { counters, seeds } = tally;
+  const rate = (seeds / elapsedMs * 1000).toFixed(1);
+  const faults = sum(counters, "fault ");
+  console.log(
+    `${seeds} seeds, ${rate}/s, ${Math.round(tally.simulatedUs / 1e6)} s simulated, ` +
+      `${faults} faults, ${counters.get("commits")} commits, ` +
+      `${counters.get("elections")} elections, ` +
+      `${MARKS.length - counters.missing().length}/${MARKS.length} marks`,
+  );
+}
+
+function sum(counters: Counters, prefix: string): number {
+  let total = 0;
+  for (const [name, value] of counters.numbers) if (name.startsWith(prefix)) total += value;
+  return total;
+}
+
+/** Numbers, marks and histograms, sorted by name. */
+function tellNumbers({ counters }: Tally): void {
+  for (const [name, value] of [...counters.numbers].sort()) console.log(`  ${value} ${name}`);
+  for (const [name, values] of [...counters.histograms].sort()) {
+    const bars = [...values].sort(([a], [b]) => a - b).map(([from, count]) => `${from}:${count}`);
+    console.log(`  ${name}, from each power of two on: ${bars.join(" ")}`);
+  }
+  if (!options.verbose) return;
+  for (const mark of MARKS) console.log(`  ${counters.marks.get(mark) ?? 0} × ${mark}`);
+}
+
+/** Runs the seed again to show what went before. */
+function tellFailure({ seed, reason }: Failure): void {
+  const lines: string[] = [];
+  if (!options.verbose) {
+    runSeed(seed, (line) => {
+      lines.push(line);
+      if (lines.length > LAST_LINES) lines.shift();
+    });
+  }
+  for (const line of lines) console.log(line);
+  console.log(`\nseed ${seed} fails: ${reason}\n\n  bun run sim --seed ${seed} --verbose\n`);
+}
+
+process.exitCode = await main();

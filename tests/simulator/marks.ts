@@ -13,7 +13,6 @@ export const MARKS = [
   "leader met a higher term",
   "leader stepped down unheard",
   "candidate found a leader",
-  "vote freed by a later term",
   // Replication.
   "append refused",
   "append of an old term answered",

@@ -73,6 +73,7 @@ export class SimulatedNode implements Endpoint, NodeView {
   /** What was done to the folder while the node was down. */
   #tampered: "damaged" | "wiped" | undefined;
   #truncates = false;
+  #segmentsAtStart = 0;
   readonly #boots = new Map<NodeId, number>();
 
   constructor(id: NodeId, founders: readonly NodeId[], surroundings: Surroundings) {
@@ -161,6 +162,9 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#owner = undefined;
     this.#life = undefined;
     this.#stalledUntilUs = 0;
+    if (life !== undefined && this.#segments > this.#segmentsAtStart + 1) {
+      counters.hit("segment rolled");
+    }
     life?.sessions.lose();
     counters.count(ending === "crash" ? "crashes" : "kills");
     world.tell(this.id, () => ending === "crash" ? "loses power" : "ends");
@@ -233,6 +237,10 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#disk.failNext(operation, new PowerCut(operation));
   }
 
+  get #segments(): number {
+    return this.#disk.list(LOG_FOLDER).filter((name) => name.endsWith(".segment")).length;
+  }
+
   get #logOwner(): { readonly clusterId: string; readonly nodeId: NodeId } {
     return { clusterId: CLUSTER_ID, nodeId: this.id };
   }
@@ -269,9 +277,11 @@ export class SimulatedNode implements Endpoint, NodeView {
       onFatal: (error) => this.#failed(error),
     });
     this.#checkFound(log);
-    const observed = new ObservedLog(log, this.durable, (index, term, chain) => {
-      oracle.logs.holds(index, term, chain);
-    }, () => this.#truncates = true);
+    const observed = new ObservedLog(log, this.durable, {
+      entered: (index, term, chain) => oracle.logs.holds(index, term, chain),
+      truncated: () => this.#truncates = true,
+      readBack: () => counters.hit("entry read back from disk"),
+    });
     const begin = () => {
       this.founded = true;
       this.#begin(owner, clock, log, observed);
@@ -323,9 +333,11 @@ export class SimulatedNode implements Endpoint, NodeView {
     counters.observe("entries at a start", terms.length);
     if (log.recovery.torn !== undefined) counters.hit("torn batch cut");
     if (this.#truncates) counters.hit("truncation recovered");
-    const segments = this.#disk.list(LOG_FOLDER).filter((name) => name.endsWith(".segment"));
-    counters.observe("segments at a start", segments.length);
-    if (segments.length > 3) counters.hit("several segments recovered");
+    const segments = this.#segments;
+    this.#segmentsAtStart = segments;
+    counters.observe("segments at a start", segments);
+    // One is written, and one is made ahead.
+    if (segments > 3) counters.hit("several segments recovered");
     if (this.#tampered === "wiped") {
       throw new Violation(`n${this.id} starts although its log was wiped`);
     }

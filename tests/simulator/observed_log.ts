@@ -5,21 +5,27 @@ import type { Entry, HardState, LogIndex, Term } from "../../lib/raft/types.ts";
 import type { Chain } from "../../lib/wire/chain.ts";
 import type { Durable } from "./checkers/durable.ts";
 
-/** Told of every entry that enters a log. */
-export type EntryWatch = (index: LogIndex, term: Term, chain: Chain) => void;
+/** Told of what a log does. */
+export interface LogWatch {
+  /** An entry entered the log; `chain` names it and everything before it. */
+  entered(index: LogIndex, term: Term, chain: Chain): void;
+  truncated(): void;
+  /** An entry came from the disk, not from memory. */
+  readBack(): void;
+}
 
 /** See the file comment. */
 export class ObservedLog implements RaftLog {
   readonly #log: SegmentLog;
   readonly #durable: Durable;
-  readonly #watch: EntryWatch;
-  readonly #onTruncate: () => void;
+  readonly #watch: LogWatch;
+  /** What was handed to the log in this life, by index. */
+  readonly #entered: Entry[] = [];
 
-  constructor(log: SegmentLog, durable: Durable, watch: EntryWatch, onTruncate: () => void) {
+  constructor(log: SegmentLog, durable: Durable, watch: LogWatch) {
     this.#log = log;
     this.#durable = durable;
     this.#watch = watch;
-    this.#onTruncate = onTruncate;
   }
 
   get firstIndex(): LogIndex {
@@ -46,17 +52,21 @@ export class ObservedLog implements RaftLog {
     const mark = this.#durable.append(batch);
     this.#log.append(batch, () => {
       this.#durable.reached(mark);
-      if (batch.truncateFrom !== undefined) this.#onTruncate();
+      if (batch.truncateFrom !== undefined) this.#watch.truncated();
       done();
     });
-    for (const { index, term } of batch.entries) {
-      const point = this.#log.pointAt(index);
-      if (point !== undefined) this.#watch(index, term, point.chain);
+    for (const entry of batch.entries) {
+      const point = this.#log.pointAt(entry.index);
+      if (point !== undefined) this.#watch.entered(entry.index, entry.term, point.chain);
+      this.#entered[entry.index] = entry;
     }
   }
 
   entries(first: LogIndex, last: LogIndex, bytesMax: number): readonly Entry[] | undefined {
-    return this.#log.entries(first, last, bytesMax);
+    const entries = this.#log.entries(first, last, bytesMax);
+    const [entry] = entries ?? [];
+    if (entry !== undefined && entry !== this.#entered[entry.index]) this.#watch.readBack();
+    return entries;
   }
 
   close(done: () => void): void {

@@ -1,4 +1,7 @@
-/** The real core, with the rare branches that it takes counted from outside. */
+/**
+ * The real core, with the rare branches that it takes counted from outside, and the rules checked
+ * that concern one core alone.
+ */
 import { isJoint } from "../../lib/raft/configuration.ts";
 import type { RaftOptions, RestoredState } from "../../lib/raft/options.ts";
 import type { Proposal } from "../../lib/raft/propose.ts";
@@ -10,6 +13,8 @@ import type {
   NodeId,
   ProposalResult,
 } from "../../lib/raft/types.ts";
+import { decides } from "./checkers/quorum.ts";
+import { require } from "./checkers/violation.ts";
 import type { Counters } from "./marks.ts";
 
 /** See the file comment. */
@@ -22,11 +27,18 @@ export class ObservedRaft extends Raft {
   #campaigns = 0;
   #transferring = false;
   #configurationIndex = 0;
+  readonly #electionTicks: number;
+  #ticks = 0;
+  /** When this node began to lead, in its ticks. */
+  #leadsSince = 0;
+  /** When it last heard from each node in the present term. */
+  readonly #heardAt = new Map<NodeId, number>();
 
   constructor(options: RaftOptions, restored: RestoredState, counters: Counters) {
     super(options, restored);
     this.#id = options.id;
     this.#counters = counters;
+    this.#electionTicks = options.electionTicks;
     this.#windowIsSmall = (options.limits?.inflightMessagesMax ?? 64) < 16;
     this.#configurationIndex = this.status().configurationIndex;
   }
@@ -35,6 +47,10 @@ export class ObservedRaft extends Raft {
     const { role, term, commitIndex, lastIndex } = this;
     const toldRemoved = message.type === "removed" && !this.status().removed;
     super.step(from, message);
+    if (message.term === this.term) this.#heardAt.set(from, this.#ticks);
+    if (message.type === "vote_request" && message.preVote) {
+      require(this.term === term, () => `a pre-vote moves n${this.#id} to term ${this.term}`);
+    }
     const hit = (happened: boolean, mark: Parameters<Counters["hit"]>[0]) => {
       if (happened) this.#counters.hit(mark);
     };
@@ -62,6 +78,8 @@ export class ObservedRaft extends Raft {
   override tick(): void {
     const { role, term } = this;
     super.tick();
+    this.#ticks++;
+    this.#checkContact();
     if (role === "leader" && this.role === "follower" && this.term === term) {
       this.#counters.hit("leader stepped down unheard");
     }
@@ -118,6 +136,19 @@ export class ObservedRaft extends Raft {
     return effects;
   }
 
+  /** A leader that no quorum answers any more steps down. */
+  #checkContact(): void {
+    if (this.role !== "leader") this.#leadsSince = this.#ticks;
+    const patience = 2 * this.#electionTicks;
+    if (this.#ticks - this.#leadsSince <= patience) return;
+    const heard = (id: NodeId) =>
+      id === this.#id || this.#ticks - (this.#heardAt.get(id) ?? -Infinity) <= patience;
+    require(
+      decides(this.status().configuration, heard),
+      () => `n${this.#id} leads term ${this.term} for ${patience} ticks without a quorum`,
+    );
+  }
+
   #stateOf(id: NodeId): string | undefined {
     if (this.role !== "leader") return undefined;
     return this.status().peers.find((peer) => peer.id === id)?.state;
@@ -149,13 +180,33 @@ export class ObservedRaft extends Raft {
     }
   }
 
+  /** One change at a time, and nobody leads who is not part of it any more. */
+  #checkConfiguration(effects: Effects): void {
+    if (this.role !== "leader") return;
+    const { configuration, configurationIndex, established } = this.status();
+    const appended = effects.append.filter((entry) => entry.type === "configuration").length;
+    require(
+      appended === 0 || appended === 1 && this.#configurationIndex <= this.commitIndex,
+      () => `n${this.#id} changes the configuration twice at once`,
+    );
+    const isSettled = established && configurationIndex <= this.commitIndex;
+    require(
+      !isSettled || isJoint(configuration) || configuration.voters.includes(this.#id),
+      () => `n${this.#id} leads, although it does not vote any more`,
+    );
+  }
+
   #observeChange(effects: Effects): void {
     const counters = this.#counters;
     const leads = this.role === "leader";
     if (leads && (!this.#wasLeader || this.term !== this.#lastTerm)) {
       counters.hit("leader elected");
     }
-    const { configuration, configurationIndex, removed } = this.status();
+    const { configuration, configurationIndex, removed, peers } = this.status();
+    for (const { id, nextIndex, matchIndex } of peers) {
+      require(nextIndex > matchIndex, () => `n${this.#id} goes back with n${id}`);
+    }
+    this.#checkConfiguration(effects);
     if (this.#wasLeader && !leads && removed && this.term === this.#lastTerm) {
       counters.hit("removed leader retired");
     }

@@ -83,7 +83,7 @@ const NO_FAULTS: FaultTimes = {
 };
 
 /** Ticks of the safety phase. */
-const SAFETY_TICKS = 350;
+const SAFETY_TICKS = 300;
 /** One seed in so many is calm. */
 const CALM_EVERY = 16;
 
@@ -118,7 +118,7 @@ export function drawSettings(seed: number): Settings {
       pendingReadsMax: small ? 1 + upTo(10) : 65_536,
     },
     segmentBytes: pick([12, 16, 24, 48]) * 1024,
-    cacheBytesMax: pick([0, 0, 1000, 1 << 20]),
+    cacheBytesMax: pick([0, 2000, 1 << 20, 1 << 20]),
     partItemsMax: pick([2, 3, 5, 100, 100]),
     fillerBytesMax: pick([0, 40, 600, 1500]),
     fillerZeros: below(random, 3) === 0,

@@ -12,6 +12,11 @@ export class Elections {
     return this.#leaders.size;
   }
 
+  /** The latest term that had a leader. */
+  get lastTerm(): Term {
+    return Math.max(0, ...this.#leaders.keys());
+  }
+
   /** A node leads in a term. Returns whether that is new. */
   leads(id: NodeId, term: Term): boolean {
     const known = this.#leaders.get(term);

@@ -2,8 +2,8 @@
  * What was committed, by whoever said so first: entries, transactions, and the pages after each.
  * Everybody who commits, applies or reads later has to agree with it.
  */
-import { crc32c } from "../../../lib/base/crc32c.ts";
 import type { Configuration, Entry, LogIndex, Term } from "../../../lib/raft/types.ts";
+import type { Chain } from "../../../lib/wire/chain.ts";
 import { decodeCommand, Pages, type Part } from "../pages.ts";
 import { require } from "./violation.ts";
 
@@ -11,8 +11,8 @@ interface Committed {
   readonly term: Term;
   /** The term in which it was first known to be committed. */
   readonly inTerm: Term;
-  /** What kind of entry it is, and what it holds. */
-  readonly identity: string;
+  /** Names this entry and everything before it. */
+  readonly chain: Chain;
   /** Digest of the pages after this entry; undefined before there is a database. */
   readonly digest: number | undefined;
   /** Transactions after this entry. */
@@ -27,8 +27,8 @@ export class History {
   readonly #positions = new Map<number, number>();
   /** The chain of page 0 after each number of transactions. */
   readonly #chains: number[] = [0];
-  /** Digests after whole batches, by the number of transactions. */
-  readonly #digests = new Map<number, number>();
+  /** What each whole batch left, by the number of transactions. */
+  readonly #batches = new Map<number, { readonly index: LogIndex; readonly digest: number }>();
   #pages: Pages | undefined;
   #parts: Part[] = [];
   /** The latest configuration that was committed. */
@@ -53,7 +53,7 @@ export class History {
   }
 
   /** A node commits the entry after the last one that anybody committed. */
-  add(entry: Entry, inTerm: Term, refused: ReadonlySet<number>): void {
+  add(entry: Entry, chain: Chain, inTerm: Term, refused: ReadonlySet<number>): void {
     const index = this.entries.length + 1;
     require(entry.index === index, () => `entry ${entry.index} is committed after ${index - 1}`);
     if (entry.type === "command") this.#take(entry.payload, index, refused);
@@ -61,18 +61,18 @@ export class History {
     this.entries.push({
       term: entry.term,
       inTerm,
-      identity: identityOf(entry),
+      chain,
       digest: this.#pages?.digest(),
       count: this.ids.length,
     });
   }
 
-  /** A node commits an entry that another one committed before. */
-  agree(entry: Entry, who: string): void {
-    const known = this.entries[entry.index - 1];
+  /** A node commits everything up to an entry that another one committed before. */
+  agree(index: LogIndex, chain: Chain | undefined, who: string): void {
+    const known = this.entries[index - 1];
     require(
-      known !== undefined && known.term === entry.term && known.identity === identityOf(entry),
-      () => `${who} commits another entry ${entry.index}: term ${entry.term}, not ${known?.term}`,
+      known !== undefined && known.chain.a === chain?.a && known.chain.b === chain.b,
+      () => `${who} commits another history up to entry ${index}`,
     );
   }
 
@@ -86,11 +86,16 @@ export class History {
     );
   }
 
-  /** Pages that a checkpoint may hold: those after some whole batch. */
-  wholeBatch(pages: Pages, who: string): void {
+  /** Pages that a checkpoint may hold: those after a whole batch that is durable on that node. */
+  mayBeCopied(pages: Pages, durableIndex: LogIndex, who: string): void {
+    const known = this.#batches.get(pages.count);
     require(
-      this.#digests.get(pages.count) === pages.digest(),
+      known?.digest === pages.digest(),
       () => `${who} releases pages that were never committed, with ${pages.count} transactions`,
+    );
+    require(
+      known.index <= durableIndex,
+      () => `${who} releases entry ${known.index}, on its disk is ${durableIndex}`,
     );
   }
 
@@ -107,7 +112,7 @@ export class History {
     if (command.type === "create") {
       require(this.#pages === undefined, () => `the database is created again at ${index}`);
       this.#pages = new Pages();
-      this.#digests.set(0, this.#pages.digest());
+      this.#batches.set(0, { index, digest: this.#pages.digest() });
       return;
     }
     if (command.first) {
@@ -119,7 +124,7 @@ export class History {
     for (const { ids } of this.#parts) for (const id of ids) this.#run(id, refused);
     this.#parts = [];
     const pages = this.#pages;
-    if (pages !== undefined) this.#digests.set(pages.count, pages.digest());
+    if (pages !== undefined) this.#batches.set(pages.count, { index, digest: pages.digest() });
   }
 
   #run(id: number, refused: ReadonlySet<number>): void {
@@ -130,19 +135,5 @@ export class History {
     this.ids.push(id);
     this.#positions.set(id, this.ids.length);
     this.#chains.push(this.#pages.chain);
-  }
-}
-
-/** Names what an entry holds. */
-function identityOf(entry: Entry): string {
-  switch (entry.type) {
-    case "noop":
-      return "noop";
-    case "command":
-      return `command ${entry.payload.length} ${crc32c(entry.payload)}`;
-    case "configuration": {
-      const { voters, votersOutgoing, learners } = entry.configuration;
-      return `configuration ${voters.join()} ${votersOutgoing.join()} ${learners.join()}`;
-    }
   }
 }

@@ -1,5 +1,4 @@
 /** All that must hold after every step, told by one who sees every node and every disk at once. */
-import { hasQuorum } from "../../../lib/raft/quorum.ts";
 import type { Configuration, LogIndex, Message, NodeId, Term } from "../../../lib/raft/types.ts";
 import type { SegmentLog } from "../../../lib/log/segment_log.ts";
 import type { Raft } from "../../../lib/raft/raft.ts";
@@ -10,6 +9,7 @@ import type { Durable, Found } from "./durable.ts";
 import { Elections, voteOf } from "./elections.ts";
 import { History } from "./history.ts";
 import { LogMatching } from "./log_matching.ts";
+import { decides } from "./quorum.ts";
 import { Requests } from "./requests.ts";
 import { require } from "./violation.ts";
 
@@ -105,21 +105,26 @@ export class Oracle {
     if (commitIndex > this.history.lastIndex) {
       this.#checkQuorum(node, running, commitIndex, seen.lastIndex);
     }
-    const entries = log.entries(seen.commitIndex + 1, commitIndex, Infinity) ?? [];
-    require(
-      entries.length === commitIndex - seen.commitIndex,
-      () => `n${node.id} commits entries up to ${commitIndex} that its log does not hold`,
-    );
-    for (const entry of entries) {
-      if (entry.index <= this.history.lastIndex) this.history.agree(entry, `n${node.id}`);
-      else {
-        if (entry.term < raft.term && entry.type === "command") {
-          this.#counters.hit("entry of an older term committed");
-        }
-        this.history.add(entry, raft.term, this.requests.refused);
-      }
+    const known = Math.min(commitIndex, this.history.lastIndex);
+    if (known > seen.commitIndex) {
+      this.history.agree(known, log.pointAt(known)?.chain, `n${node.id}`);
     }
     seen.commitIndex = commitIndex;
+    if (commitIndex > known) this.#commitFirst(running, known + 1, commitIndex);
+  }
+
+  /** Nobody committed these before. */
+  #commitFirst({ raft, log }: RunningView, first: LogIndex, last: LogIndex): void {
+    const entries = log.entries(first, last, Infinity) ?? [];
+    require(entries.length === last - first + 1, () => `entries up to ${last} are not in the log`);
+    for (const entry of entries) {
+      if (entry.term < raft.term && entry.type === "command") {
+        this.#counters.hit("entry of an older term committed");
+      }
+      const point = log.pointAt(entry.index);
+      require(point !== undefined, () => `entry ${entry.index} has no place in the log`);
+      this.history.add(entry, point.chain, raft.term, this.requests.refused);
+    }
   }
 
   /** A message leaves a node. */
@@ -202,7 +207,7 @@ export class Oracle {
     // What ruled before this step, or came in with it: the commit may have appended the next one.
     const possible = configurationsSince(running.log, lastIndex);
     require(
-      possible.some((configuration) => hasQuorum(configuration, holds)),
+      possible.some((configuration) => decides(configuration, holds)),
       () => `n${node.id} commits entry ${index}, which no quorum of disks holds`,
     );
   }
