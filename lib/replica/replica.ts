@@ -21,7 +21,6 @@
 import { assert } from "../base/assert.ts";
 import { crc32c } from "../base/crc32c.ts";
 import { DatabaseError, messageOf } from "../base/errors.ts";
-import { APPEND_BYTES_MAX } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { RaftLog } from "../log/types.ts";
 import type { Raft } from "../raft/raft.ts";
@@ -73,6 +72,8 @@ export interface ReplicaOptions {
 
 /** Work done in one go before sockets and timers get their turn. */
 const APPLY_SLICE_MS = 5;
+/** Read from the log at once: what a slice does not get to is read again by the next one. */
+const APPLY_READ_BYTES = 32 * 1024;
 /** Ticks that a late timer may make up for; more would call an election out of a pause. */
 const LATE_TICKS_MAX = 2;
 /** Pause between two attempts to rewind while a reader is still in the way. */
@@ -333,7 +334,7 @@ export class Replica {
     const untilMs = this.#clock.nowMs() + APPLY_SLICE_MS;
     const target = Math.min(this.#raft.commitIndex, this.#log.durableIndex);
     while (this.#appliedIndex < target && this.#clock.nowMs() < untilMs) {
-      const entries = this.#log.entries(this.#appliedIndex + 1, target, APPEND_BYTES_MAX);
+      const entries = this.#log.entries(this.#appliedIndex + 1, target, APPLY_READ_BYTES);
       assert(entries !== undefined, `committed entry ${this.#appliedIndex + 1} is not in the log`);
       for (const entry of entries) {
         assert(entry.index === this.#appliedIndex + 1, `entry ${entry.index} is out of order`);
