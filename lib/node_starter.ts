@@ -21,6 +21,7 @@ import { NodeDisk } from "./io/disk_node.ts";
 import { randomHex, randomToken, randomU32, randomU53 } from "./io/entropy.ts";
 import { type DataFolder, openFolder } from "./io/folder.ts";
 import { SocketHttpClient } from "./io/http_client.ts";
+import { httpUrl } from "./io/http_server.ts";
 import { runtimeNetwork } from "./io/network_runtime.ts";
 import { spawnSqlWorker } from "./io/worker.ts";
 import { SegmentLog } from "./log/segment_log.ts";
@@ -42,6 +43,8 @@ import { Transport } from "./transport/transport.ts";
 import { HandshakeError } from "./transport/types.ts";
 import { encodeCreate } from "./wire/command.ts";
 
+const DEFAULT_LISTEN = "127.0.0.1:9001";
+const DEFAULT_HTTP = "127.0.0.1:8080";
 /** Length of one tick of consensus. */
 const TICK_MS = 50;
 /** Ticks of silence, at least, before a follower stands for election: 0.5 s to 1 s. */
@@ -97,9 +100,9 @@ export class NodeStarter {
     const sessions = this.#newSessions(operations);
     const transport = this.#newTransport(nodeId);
     this.#stack.defer(() => transport.close());
-    const address = await transport.listen(this.#options.listen ?? "127.0.0.1:9001");
+    const address = await transport.listen(this.#options.listen ?? DEFAULT_LISTEN);
     const server = await this.#startServer(nodeId, sessions, operations);
-    const member = this.#member(nodeId, address, server.url);
+    const member = this.#member(nodeId, address, server);
     const log = await this.#enterCluster(folder, member);
     await this.#startReplica({ folder, log, transport, sessions, operations });
     this.#stack.defer(() => server.close(STOP_GRACE_MS));
@@ -107,13 +110,17 @@ export class NodeStarter {
     return { member, sessions, operations };
   }
 
-  #member(id: NodeId, address: string, url: string): Member {
+  /** How others reach this node. */
+  #member(id: NodeId, listening: string, server: Server): Member {
     const { advertise, advertiseHttp } = this.#options;
-    return {
-      id,
-      address: advertise ?? reachable(address, "--advertise"),
-      httpUrl: advertiseHttp ?? url,
-    };
+    const address = advertise ?? reachable(listening);
+    return { id, address, httpUrl: advertiseHttp ?? this.#httpUrl(address, server) };
+  }
+
+  /** A server that listens on every address of the machine is reached by the advertised one. */
+  #httpUrl(address: string, server: Server): string {
+    const { host } = parseAddress(this.#options.http ?? DEFAULT_HTTP);
+    return isEveryAddress(host) ? httpUrl(parseAddress(address).host, server.port) : server.url;
   }
 
   /** Founds a cluster, joins one, or goes on as the member that this folder was before. */
@@ -295,7 +302,7 @@ export class NodeStarter {
   ): Promise<Server> {
     const client = new SocketHttpClient(this.#clock);
     this.#stack.defer(() => client.close());
-    const { host, port } = parseAddress(this.#options.http ?? "127.0.0.1:8080");
+    const { host, port } = parseAddress(this.#options.http ?? DEFAULT_HTTP);
     return Server.start({
       hostname: host,
       port,
@@ -454,11 +461,14 @@ function appendFirst(log: SegmentLog, entries: readonly Entry[]): Promise<void> 
  *
  * @throws {DatabaseError} `CONFIG` when it means every address of this machine.
  */
-function reachable(address: string, flag: string): string {
-  const { host } = parseAddress(address);
-  if (host !== "0.0.0.0" && host !== "::") return address;
+function reachable(address: string): string {
+  if (!isEveryAddress(parseAddress(address).host)) return address;
   throw new DatabaseError(
     "CONFIG",
-    `Other nodes cannot reach ${address}: name an address with ${flag} HOST:PORT`,
+    `Other nodes cannot reach ${address}: name an address of this machine with --advertise`,
   );
+}
+
+function isEveryAddress(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
 }

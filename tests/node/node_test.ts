@@ -224,3 +224,22 @@ test("what would break replication is refused with its name", async () => {
     expect(code).toBe("BLOCKED");
   }
 }, TIMEOUT_MS);
+
+test("a node that listens on every address is reached by the one that it advertises", async () => {
+  const node = await start({
+    dir: newFolder(),
+    listen: "0.0.0.0:0",
+    http: "0.0.0.0:0",
+    advertise: "127.0.0.1:9",
+  });
+  expect(node.address).toBe("127.0.0.1:9");
+  expect(new URL(node.httpUrl).hostname).toBe("127.0.0.1");
+  expect((await view(node)).role).toBeDefined();
+  let message = "";
+  try {
+    await start({ dir: newFolder(), listen: "0.0.0.0:0" });
+  } catch (error) {
+    message = (error as Error).message;
+  }
+  expect(message).toContain("--advertise");
+}, TIMEOUT_MS);
