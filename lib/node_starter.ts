@@ -4,44 +4,40 @@
  * part fails.
  */
 import { openLibrary } from "../ffi/open.ts";
-import type { Library } from "../ffi/library.ts";
-import { crc32c } from "./base/crc32c.ts";
 import { DatabaseError, messageOf } from "./base/errors.ts";
 import { CHECKPOINT_FRAMES } from "./base/limits.ts";
 import { type Random, SeededRandom } from "./base/random.ts";
 import { VERSION } from "./base/version.ts";
+import { AddressKeeper } from "./cluster/address_keeper.ts";
 import { parseJoinRequest } from "./cluster/control.ts";
-import { joinCluster } from "./cluster/join.ts";
 import { Membership } from "./cluster/membership.ts";
-import { createDatabaseImage } from "./database/create.ts";
 import { ReplicaHandle } from "./database/replica_handle.ts";
 import { parseAddress } from "./io/address.ts";
 import { systemClock } from "./io/clock.ts";
 import { NodeDisk } from "./io/disk_node.ts";
-import { randomHex, randomToken, randomU32, randomU53 } from "./io/entropy.ts";
+import { randomToken, randomU32, randomU53 } from "./io/entropy.ts";
 import { type DataFolder, openFolder } from "./io/folder.ts";
 import { SocketHttpClient } from "./io/http_client.ts";
 import { httpUrl } from "./io/http_server.ts";
 import { runtimeNetwork } from "./io/network_runtime.ts";
 import { spawnSqlWorker } from "./io/worker.ts";
-import { SegmentLog } from "./log/segment_log.ts";
+import type { SegmentLog } from "./log/segment_log.ts";
+import { CONTROL_TIMEOUT_MS, enterCluster } from "./node_entry.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
 import { type Log, silentLog } from "./observe/log.ts";
-import { EMPTY_CONFIGURATION, initialConfiguration } from "./raft/configuration.ts";
+import { EMPTY_CONFIGURATION } from "./raft/configuration.ts";
 import type { RestoredEntry } from "./raft/options.ts";
 import { Raft } from "./raft/raft.ts";
-import type { Entry, LogIndex, Member, NodeId } from "./raft/types.ts";
+import type { LogIndex, Member, NodeId } from "./raft/types.ts";
 import { Replica } from "./replica/replica.ts";
-import { DATABASE_ID, databasePath, SqliteMachine } from "./replica/sqlite_machine.ts";
+import { databasePath, SqliteMachine } from "./replica/sqlite_machine.ts";
 import { Server } from "./server/server.ts";
 import { Maintenance } from "./session/maintenance.ts";
 import { SessionManager } from "./session/session_manager.ts";
 import { WorkerPool } from "./session/worker_pool.ts";
 import { controlCall } from "./transport/control_call.ts";
 import { Transport } from "./transport/transport.ts";
-import { HandshakeError } from "./transport/types.ts";
-import { encodeCreate } from "./wire/command.ts";
 
 const DEFAULT_LISTEN = "127.0.0.1:9001";
 const DEFAULT_HTTP = "127.0.0.1:8080";
@@ -50,9 +46,6 @@ const TICK_MS = 50;
 /** Ticks of silence, at least, before a follower stands for election: 0.5 s to 1 s. */
 const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
-const CONTROL_TIMEOUT_MS = 10_000;
-/** Time that seeds have to say which cluster they belong to, when a member starts again. */
-const SEED_CHECK_TIMEOUT_MS = 500;
 /** Time that requests under way have to finish when the node stops. */
 const STOP_GRACE_MS = 2_000;
 const CHECKPOINT_POLL_MS = 1_000;
@@ -102,9 +95,12 @@ export class NodeStarter {
     this.#stack.defer(() => transport.close());
     const address = await transport.listen(this.#options.listen ?? DEFAULT_LISTEN);
     const server = await this.#startServer(nodeId, sessions, operations);
+    // For a start that fails; a node that runs closes its server before everything else.
+    this.#stack.defer(() => server.close(0));
     const member = this.#member(nodeId, address, server);
     const log = await this.#enterCluster(folder, member);
     await this.#startReplica({ folder, log, transport, sessions, operations });
+    this.#keepAddress(member);
     this.#stack.defer(() => server.close(STOP_GRACE_MS));
     this.#stack.defer(() => void (this.#stopped = true));
     return { member, sessions, operations };
@@ -123,87 +119,20 @@ export class NodeStarter {
     return isEveryAddress(host) ? httpUrl(parseAddress(address).host, server.port) : server.url;
   }
 
-  /** Founds a cluster, joins one, or goes on as the member that this folder was before. */
   async #enterCluster(folder: DataFolder, member: Member): Promise<SegmentLog> {
-    const { join = [] } = this.#options;
-    if (this.#clusterId === undefined && join.length === 0) {
-      // The folder belongs to the cluster only once the first entries are durable: a start that was
-      // cut off before is begun anew.
-      folder.discardLog();
-      const clusterId = randomHex(16);
-      const log = this.#openLog(folder, clusterId, true);
-      await appendFirst(log, firstEntries(member, await openLibrary()));
-      folder.setClusterId(clusterId);
-      this.#clusterId = clusterId;
-      this.#log.info("founded a cluster", { cluster: clusterId, node: member.id });
-      return log;
-    }
-    if (this.#clusterId !== undefined) {
-      await this.#checkSeeds(join, this.#clusterId);
-      return this.#openLog(folder, this.#clusterId, false);
-    }
-    // The empty log comes before the identity that says there is one.
-    const clusterId = await this.#join(join, member);
-    folder.discardLog();
-    const log = this.#openLog(folder, clusterId, true);
-    folder.setClusterId(clusterId);
-    this.#clusterId = clusterId;
-    this.#log.info("joined a cluster", { cluster: clusterId, node: member.id });
-    return log;
-  }
-
-  #join(seeds: readonly string[], member: Member): Promise<string> {
-    const call = (address: string, method: string, params: unknown) =>
-      controlCall({
-        network: this.#network,
-        address,
-        method,
-        params,
-        timeoutMs: CONTROL_TIMEOUT_MS,
-      });
-    const stopped = () => this.#stopped;
-    return joinCluster({ seeds, member, clock: this.#clock, log: this.#log, call, stopped });
-  }
-
-  /**
-   * A folder that belongs to a cluster goes on with that one. Seeds of another one are a mistake
-   * that the user should hear of; seeds that do not answer may just be down.
-   */
-  async #checkSeeds(seeds: readonly string[], clusterId: string): Promise<void> {
-    const greetings = seeds.map((address) =>
-      controlCall({
-        network: this.#network,
-        address,
-        clusterId,
-        method: "hello",
-        params: null,
-        timeoutMs: SEED_CHECK_TIMEOUT_MS,
-      })
-    );
-    for (const [at, greeting] of (await Promise.allSettled(greetings)).entries()) {
-      if (greeting.status === "fulfilled") continue;
-      const error: unknown = greeting.reason;
-      if (!(error instanceof HandshakeError) || error.reason !== "other_cluster") continue;
-      throw new DatabaseError(
-        "HANDSHAKE",
-        `The data folder belongs to cluster ${clusterId}, but ${seeds[at]} is of another one: ` +
-          error.message,
-        { hint: "Join with an empty folder, or leave --join out to go on as before" },
-      );
-    }
-  }
-
-  #openLog(folder: DataFolder, clusterId: string, create: boolean): SegmentLog {
-    const log = SegmentLog.open({
+    const { clusterId, log } = await enterCluster({
+      folder,
+      member,
+      seeds: this.#options.join ?? [],
       disk: this.#disk,
-      folder: folder.logPath,
-      clusterId,
-      nodeId: folder.identity.nodeId,
-      random: this.#random,
+      network: this.#network,
       clock: this.#clock,
-      create,
+      random: this.#random,
+      log: this.#log,
       onFatal: (error) => this.#fail(error),
+      stopped: () => this.#stopped,
     });
+    this.#clusterId = clusterId;
     this.#stack.defer(() => new Promise<void>((resolve) => log.close(resolve)));
     return log;
   }
@@ -248,6 +177,28 @@ export class NodeStarter {
     this.#stack.defer(() => this.#handOver(membership, raft));
     this.#scheduleCheckpoint(maintenance, machine);
     this.#stack.defer(() => this.#cancelCheckpoint());
+  }
+
+  #keepAddress(member: Member): void {
+    const membership = this.#membership!;
+    const keeper = new AddressKeeper({
+      member,
+      raft: this.#raft!,
+      clock: this.#clock,
+      log: this.#log,
+      ask: (leader) =>
+        leader.id === member.id ? membership.join(member) : controlCall({
+          network: this.#network,
+          clock: this.#clock,
+          address: leader.address,
+          clusterId: this.#clusterId,
+          method: "join",
+          params: member,
+          timeoutMs: CONTROL_TIMEOUT_MS,
+        }),
+    });
+    keeper.start();
+    this.#stack.defer(() => keeper.stop());
   }
 
   #newSessions(operations: NodeOperations): SessionManager {
@@ -438,22 +389,6 @@ function restoredEntries(log: SegmentLog): RestoredEntry[] {
     });
   });
   return entries;
-}
-
-/** What every cluster begins with: who is in it, and an empty database. */
-function firstEntries(member: Member, library: Library): Entry[] {
-  const payload = encodeCreate(DATABASE_ID, "main", createDatabaseImage(library));
-  return [
-    { index: 1, term: 1, type: "configuration", configuration: initialConfiguration([member]) },
-    { index: 2, term: 1, type: "command", payload, checksum: crc32c(payload) },
-  ];
-}
-
-function appendFirst(log: SegmentLog, entries: readonly Entry[]): Promise<void> {
-  const hardState = { term: 1, votedFor: undefined };
-  return new Promise((resolve) => {
-    log.append({ hardState, truncateFrom: undefined, entries }, resolve);
-  });
 }
 
 /**

@@ -243,3 +243,20 @@ test("a node that listens on every address is reached by the one that it adverti
   }
   expect(message).toContain("--advertise");
 }, TIMEOUT_MS);
+
+test("a member that comes back at another address is found there", async () => {
+  const dir = newFolder();
+  const first = await start({ dir: newFolder() });
+  const before = await start({ dir, join: [first.address] });
+  await waitFor("two voters", async () => {
+    const { members } = await view(first);
+    return members.filter(({ role }) => role === "voter").length === 2;
+  });
+  await before.stop();
+  const after = await start({ dir, join: [first.address] });
+  expect(after.address).not.toBe(before.address);
+  await waitFor("the cluster knows the new addresses", async () => {
+    const text = JSON.stringify((await view(first)).members);
+    return text.includes(after.address) && text.includes(after.httpUrl);
+  });
+}, TIMEOUT_MS);

@@ -1,0 +1,140 @@
+/** How a node comes to its cluster and its log: it founds one, joins one, or goes on as before. */
+import type { Library } from "../ffi/library.ts";
+import { openLibrary } from "../ffi/open.ts";
+import { crc32c } from "./base/crc32c.ts";
+import { DatabaseError } from "./base/errors.ts";
+import type { Random } from "./base/random.ts";
+import { joinCluster } from "./cluster/join.ts";
+import { createDatabaseImage } from "./database/create.ts";
+import type { Clock } from "./io/clock.ts";
+import type { Disk } from "./io/disk.ts";
+import { randomHex } from "./io/entropy.ts";
+import type { DataFolder } from "./io/folder.ts";
+import type { Network } from "./io/network.ts";
+import { SegmentLog } from "./log/segment_log.ts";
+import type { Log } from "./observe/log.ts";
+import { initialConfiguration } from "./raft/configuration.ts";
+import type { Entry, Member } from "./raft/types.ts";
+import { DATABASE_ID } from "./replica/sqlite_machine.ts";
+import { controlCall } from "./transport/control_call.ts";
+import { HandshakeError } from "./transport/types.ts";
+import { encodeCreate } from "./wire/command.ts";
+
+/** What entering a cluster needs. */
+export interface EntryOptions {
+  readonly folder: DataFolder;
+  /** This node, as others reach it. */
+  readonly member: Member;
+  /** Cluster ports of nodes to join; empty to found a cluster. */
+  readonly seeds: readonly string[];
+  readonly disk: Disk;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The log's disk failed. */
+  readonly onFatal: (error: Error) => void;
+  /** Whether to give up joining, since the node stops. */
+  readonly stopped: () => boolean;
+}
+
+/** A cluster that this node is part of, and its log. */
+export interface Entered {
+  readonly clusterId: string;
+  readonly log: SegmentLog;
+}
+
+/** Time for one request to another node; a leader may have to finish another change first. */
+export const CONTROL_TIMEOUT_MS = 10_000;
+/** Time that seeds have to say which cluster they belong to, when a member starts again. */
+const SEED_CHECK_TIMEOUT_MS = 500;
+
+/**
+ * Founds a cluster, joins one, or goes on as the member that this folder was before.
+ *
+ * @throws {DatabaseError} `HANDSHAKE` or `MEMBERSHIP` when the cluster will not have this node,
+ * `CORRUPT`, `DATA_FOLDER` or `DISK` when the log cannot be used.
+ */
+export async function enterCluster(options: EntryOptions): Promise<Entered> {
+  const { clusterId } = options.folder.identity;
+  if (clusterId !== undefined) {
+    await checkSeeds(options, clusterId);
+    return { clusterId, log: openLog(options, clusterId, false) };
+  }
+  return options.seeds.length === 0 ? await found(options) : await join(options);
+}
+
+/**
+ * The folder belongs to the cluster only once the first entries are durable: a start that was cut
+ * off before is begun anew.
+ */
+async function found(options: EntryOptions): Promise<Entered> {
+  const { folder, member } = options;
+  folder.discardLog();
+  const clusterId = randomHex(16);
+  const log = openLog(options, clusterId, true);
+  await appendFirst(log, firstEntries(member, await openLibrary()));
+  folder.setClusterId(clusterId);
+  options.log.info("founded a cluster", { cluster: clusterId, node: member.id });
+  return { clusterId, log };
+}
+
+/** The empty log comes before the identity that says there is one. */
+async function join(options: EntryOptions): Promise<Entered> {
+  const { folder, member, seeds, clock, network, log: lines, stopped } = options;
+  const timeoutMs = CONTROL_TIMEOUT_MS;
+  const call = (address: string, method: string, params: unknown) =>
+    controlCall({ network, clock, address, method, params, timeoutMs });
+  const clusterId = await joinCluster({ seeds, member, clock, log: lines, call, stopped });
+  folder.discardLog();
+  const log = openLog(options, clusterId, true);
+  folder.setClusterId(clusterId);
+  lines.info("joined a cluster", { cluster: clusterId, node: member.id });
+  return { clusterId, log };
+}
+
+/**
+ * A folder that belongs to a cluster goes on with that one. Seeds of another one are a mistake that
+ * the user should hear of; seeds that do not answer may just be down.
+ */
+async function checkSeeds(options: EntryOptions, clusterId: string): Promise<void> {
+  const { network, clock, seeds } = options;
+  const timeoutMs = SEED_CHECK_TIMEOUT_MS;
+  const greetings = seeds.map((address) =>
+    controlCall({ network, clock, address, clusterId, method: "hello", params: null, timeoutMs })
+  );
+  for (const [at, greeting] of (await Promise.allSettled(greetings)).entries()) {
+    if (greeting.status === "fulfilled") continue;
+    const error: unknown = greeting.reason;
+    if (!(error instanceof HandshakeError) || error.reason !== "other_cluster") continue;
+    throw new DatabaseError(
+      "HANDSHAKE",
+      `The data folder belongs to cluster ${clusterId}, but ${seeds[at]} is of another one: ` +
+        error.message,
+      { hint: "Join with an empty folder, or leave --join out to go on as before" },
+    );
+  }
+}
+
+function openLog(options: EntryOptions, clusterId: string, create: boolean): SegmentLog {
+  const { disk, folder, random, clock, onFatal } = options;
+  const { nodeId } = folder.identity;
+  const path = folder.logPath;
+  return SegmentLog.open({ disk, folder: path, clusterId, nodeId, random, clock, create, onFatal });
+}
+
+/** What every cluster begins with: who is in it, and an empty database. */
+function firstEntries(member: Member, library: Library): Entry[] {
+  const payload = encodeCreate(DATABASE_ID, "main", createDatabaseImage(library));
+  return [
+    { index: 1, term: 1, type: "configuration", configuration: initialConfiguration([member]) },
+    { index: 2, term: 1, type: "command", payload, checksum: crc32c(payload) },
+  ];
+}
+
+function appendFirst(log: SegmentLog, entries: readonly Entry[]): Promise<void> {
+  const hardState = { term: 1, votedFor: undefined };
+  return new Promise((resolve) => {
+    log.append({ hardState, truncateFrom: undefined, entries }, resolve);
+  });
+}
