@@ -4,7 +4,7 @@
  * ```text
  * --seed N [--verbose]          one seed, exactly as before; one line for each event
  * --seeds N [--from S] [--jobs J] [--marks]    many seeds; with --marks all marks must be reached
- * --mutants [NAME]              known mistakes, which must be found
+ * --mutants [--seeds N] [NAME]  known mistakes, each of which must be found within N seeds
  * ```
  */
 import { parseArgs } from "node:util";
@@ -37,7 +37,7 @@ async function main(): Promise<number> {
     workOn(from ?? 1, count ?? 1, step ?? 1);
     return 0;
   }
-  if (options.mutants) return await runMutants(positionals, Number(options.jobs));
+  if (options.mutants) return runMutants(positionals, Number(options.seeds ?? 10_000));
   if (options.seeds !== undefined) return await runSeeds(Number(options.seeds));
   return runOne(Number(options.seed ?? options.from));
 }

@@ -1,3 +1,96 @@
-export async function runMutants(_names: readonly string[], _jobs: number): Promise<number> {
-  return await Promise.resolve(0);
+/** Puts one mistake after another into a copy of the product, and counts the seeds that find it. */
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Edit, type Mutant, MUTANTS } from "./mutants.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+/** Seeds that a mistake may survive. */
+const SEEDS_MAX = 10_000;
+const SECONDS_MAX = 3600;
+const FAILURE = /^seed (\d+) fails: (.*)$/m;
+
+/** Applies an edit to a text. */
+export function applyEdit(text: string, { file, search, replace }: Edit): string {
+  const parts = text.split(search);
+  if (parts.length !== 2) {
+    throw new Error(`${file}: ${JSON.stringify(search)} is there ${parts.length - 1} times`);
+  }
+  return parts.join(replace);
+}
+
+/** The edits that do not fit the source any more. */
+export function misfits(): string[] {
+  const problems: string[] = [];
+  for (const { name, edits } of MUTANTS) {
+    for (const edit of edits) {
+      try {
+        applyEdit(readFileSync(ROOT + edit.file, "utf8"), edit);
+      } catch (error) {
+        problems.push(`${name}: ${String(error)}`);
+      }
+    }
+  }
+  return problems;
+}
+
+/**
+ * Runs every mutant whose name contains one of `names`, or all, and prints a table.
+ *
+ * @param seedsMax Seeds that each may survive.
+ * @returns The process's exit code: 1 when one survived.
+ */
+export function runMutants(names: readonly string[], seedsMax = SEEDS_MAX): number {
+  const chosen = MUTANTS.filter(({ name }) =>
+    names.length === 0 || names.some((part) => name.includes(part))
+  );
+  console.log("| mistake | seeds | how it shows |\n|---|---|---|");
+  let survivors = 0;
+  for (const mutant of chosen) {
+    const killed = runMutant(mutant, seedsMax);
+    if (killed === undefined) survivors++;
+    const { seeds, reason } = killed ?? { seeds: `> ${seedsMax}`, reason: "**survived**" };
+    console.log(`| ${mutant.name} | ${seeds} | ${reason} |`);
+  }
+  console.log(`\n${chosen.length - survivors} of ${chosen.length} found`);
+  return survivors === 0 ? 0 : 1;
+}
+
+function runMutant(
+  { edits }: Mutant,
+  seedsMax: number,
+): { readonly seeds: string; readonly reason: string } | undefined {
+  const folder = mkdtempSync(join(tmpdir(), "mutant-"));
+  try {
+    mkdirSync(join(folder, "tests"));
+    cpSync(join(ROOT, "lib"), join(folder, "lib"), { recursive: true });
+    cpSync(join(ROOT, "tests/simulator"), join(folder, "tests/simulator"), { recursive: true });
+    for (const name of ["package.json", "tsconfig.json"]) {
+      cpSync(join(ROOT, name), join(folder, name));
+    }
+    for (const edit of edits) {
+      const path = join(folder, edit.file);
+      writeFileSync(path, applyEdit(readFileSync(path, "utf8"), edit));
+    }
+    const main = join(folder, "tests/simulator/main.ts");
+    const runtime = "Deno" in globalThis ? ["run", "-A", main] : [main];
+    const run = spawnSync(process.execPath, [...runtime, "--seeds", String(seedsMax)], {
+      encoding: "utf8",
+      timeout: SECONDS_MAX * 1000,
+      maxBuffer: 1 << 28,
+    });
+    const found = FAILURE.exec(run.stdout);
+    if (found !== null) return { seeds: found[1]!, reason: shorten(found[2]!) };
+    if (run.status !== 0) throw new Error(`A mutant does not run: ${run.stdout}${run.stderr}`);
+    return undefined;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Fits a cell of a table. */
+function shorten(reason: string): string {
+  const line = reason.replaceAll("|", "/");
+  return line.length <= 90 ? line : `${line.slice(0, 87)}…`;
 }

@@ -11,6 +11,8 @@ export class NodeClock implements Clock {
   /** Told when work that was cut into slices goes on. */
   readonly #onSlice: () => void;
   #offsetUs = 0;
+  /** Whether what runs was put off to a turn of its own. */
+  #inTurn = false;
 
   constructor(world: World, owner: Owner, ratePermille: number, onSlice: () => void) {
     this.#world = world;
@@ -29,13 +31,25 @@ export class NodeClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): () => void {
-    if (delayMs === 0) this.#onSlice();
+    if (delayMs === 0) return this.#afterTurn(callback);
     const delayUs = delayMs * 1000 * 1000 / this.#ratePermille;
     return this.#world.after(delayUs, this.#owner, "timer", callback);
   }
 
   soon(callback: () => void): void {
     this.#world.soon(this.#owner, callback);
+  }
+
+  #afterTurn(callback: () => void): () => void {
+    if (this.#inTurn) this.#onSlice();
+    return this.#world.after(0, this.#owner, "turn", () => {
+      this.#inTurn = true;
+      try {
+        callback();
+      } finally {
+        this.#inTurn = false;
+      }
+    });
   }
 
   /** The clock goes ahead at once; no timer is due earlier for it. */

@@ -170,7 +170,9 @@ export class PageMachine implements StateMachine {
     if (first !== undefined) this.#pages = first.before;
     this.#local = [];
     this.#drained = 0;
+    this.#releasedSeq = seq;
     this.#options.events.rewound(ids);
+    this.#options.events.released(this.pages);
     return true;
   }
 

@@ -100,7 +100,7 @@ export class SimulatedSessions {
       else this.#readWhenApplied(read, index);
     });
     if (leading) this.#dispatch(read);
-    else world.after(2000 * READ_DEADLINE_MS, life, "deadline", () => this.#giveUp(read));
+    else world.after(1000 * READ_DEADLINE_MS, life, "deadline", () => this.#giveUp(read));
     return true;
   }
 

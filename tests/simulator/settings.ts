@@ -122,7 +122,7 @@ export function drawSettings(seed: number): Settings {
     partItemsMax: pick([2, 3, 5, 100, 100]),
     fillerBytesMax: pick([0, 40, 600, 1500]),
     fillerZeros: below(random, 3) === 0,
-    applyUs: pick([0, 0, 0, 1500, 6000]),
+    applyUs: pick([0, 0, 0, 1500, 2600]),
     rewindBusyPermille: pick([0, 0, 500]),
     driftPermille: calm ? 0 : pick([0, 0, 20, 200]),
     network: {
