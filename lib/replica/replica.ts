@@ -24,7 +24,7 @@ import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { Clock } from "../io/clock.ts";
 import type { RaftLog } from "../log/types.ts";
 import type { Raft } from "../raft/raft.ts";
-import type { Effects, LogIndex, Message, NodeId, Outbound, Term } from "../raft/types.ts";
+import type { Effects, Entry, LogIndex, Message, NodeId, Outbound, Term } from "../raft/types.ts";
 import { AppliedWaiters } from "./applied_waiters.ts";
 import { Gate, type GateCallback } from "./gate.ts";
 import { Proposals } from "./proposals.ts";
@@ -338,9 +338,7 @@ export class Replica {
       assert(entries !== undefined, `committed entry ${this.#appliedIndex + 1} is not in the log`);
       for (const entry of entries) {
         assert(entry.index === this.#appliedIndex + 1, `entry ${entry.index} is out of order`);
-        if (entry.type === "command") {
-          this.#machine.apply(entry.index, entry.payload, (index) => this.#payloadAt(index));
-        }
+        if (!this.#applyEntry(entry, untilMs)) break;
         this.#appliedIndex = entry.index;
         if (this.#clock.nowMs() >= untilMs) break;
       }
@@ -348,6 +346,16 @@ export class Replica {
     this.#applied.advance(this.#appliedIndex);
     if (this.#appliedIndex < target) this.#applySoon();
     else this.#lead();
+  }
+
+  /** Whether the entry is applied as a whole; a large batch takes several slices. */
+  #applyEntry(entry: Entry, untilMs: number): boolean {
+    if (entry.type !== "command") return true;
+    const earlier = (index: LogIndex) => this.#payloadAt(index);
+    while (!this.#machine.apply(entry.index, entry.payload, earlier)) {
+      if (this.#clock.nowMs() >= untilMs) return false;
+    }
+    return true;
   }
 
   #payloadAt(index: LogIndex): Uint8Array | undefined {

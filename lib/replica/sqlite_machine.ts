@@ -39,6 +39,10 @@ export class SqliteMachine implements StateMachine {
   /** Whether the next drained chunk starts a batch. */
   #first = true;
   #releasedSeq = 0;
+  /** Parts of a batch that passed by, from its first one on. */
+  #passed: LogIndex[] | undefined;
+  /** Parts of the batch being applied that are still to come, but for the last one. */
+  #parts: LogIndex[] | undefined;
 
   /** Drops the WAL of an earlier run and opens the database, if there is one yet. */
   constructor(options: SqliteMachineOptions) {
@@ -66,24 +70,29 @@ export class SqliteMachine implements StateMachine {
     return this.#handle !== undefined;
   }
 
-  /** Frames in the WAL, which a checkpoint would copy. */
+  /** Frames in the WAL, which a checkpoint would copy; 0 in the middle of a batch. */
   walFrames(): number {
-    return this.#handle === undefined ? 0 : this.#handle.status().walFrames;
+    const busy = this.#handle === undefined || this.#parts !== undefined;
+    return busy ? 0 : this.#handle!.status().walFrames;
   }
 
   lastSeq(): number {
     return this.#handle?.seq() ?? 0;
   }
 
-  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): void {
+  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): boolean {
     const command = decodeCommand(payload);
     assert(command.databaseId === DATABASE_ID, `unknown database ${command.databaseId}`);
     if (command.type === "create") this.#create(index, command.image);
-    else if (command.last) this.#applyBatch(index, command, earlier);
+    else if (command.last) return this.#applyBatch(index, command, earlier);
+    else if (command.first) this.#passed = [index];
+    else this.#passed?.push(index);
+    return true;
   }
 
   lead(): number {
     this.#first = true;
+    this.#passed = undefined;
     this.#releasedSeq = this.#opened().leader();
     return this.#releasedSeq;
   }
@@ -167,27 +176,52 @@ export class SqliteMachine implements StateMachine {
   }
 
   /**
-   * Applies a batch whose last part is at `index`. Earlier parts are read back from the log: they
-   * are nothing until the last one is committed, as their leader may have died in between.
+   * Applies the next part of the batch whose last part is at `index`. Earlier parts are read back
+   * from the log: they are nothing until the last one is committed, as their leader may have died in
+   * between.
+   *
+   * @returns Whether that was the last part: only then anything is to be seen.
    */
-  #applyBatch(index: LogIndex, last: Command & { type: "frames" }, earlier: EarlierPayload): void {
-    const handle = this.#opened();
-    const parts: LogIndex[] = [];
-    let first = last.first;
-    for (let at = index - 1; !first; at--) {
-      assert(at > 0, `the batch that ends at ${index} has no first part`);
-      const payload = earlier(at);
-      if (payload === undefined) continue;
-      const command = decodeCommand(payload);
-      assert(command.type === "frames" && !command.last, `entry ${at} is no part of a batch`);
-      parts.push(at);
-      first = command.first;
+  #applyBatch(
+    index: LogIndex,
+    last: Command & { type: "frames" },
+    earlier: EarlierPayload,
+  ): boolean {
+    if (this.#parts === undefined) {
+      const passed = last.first ? [] : this.#passed;
+      this.#passed = undefined;
+      // Undefined after a start, or a fall from leadership, in the middle of the batch.
+      this.#parts = passed ?? earlierParts(index, last, earlier);
     }
-    for (const at of parts.reverse()) {
-      const payload = earlier(at);
-      assert(payload !== undefined, `entry ${at} is gone`);
-      handle.apply((decodeCommand(payload) as Command & { type: "frames" }).chunk);
+    const at = this.#parts.shift();
+    if (at === undefined) {
+      this.#opened().apply(last.chunk);
+      this.#parts = undefined;
+      return true;
     }
-    handle.apply(last.chunk);
+    const payload = earlier(at);
+    assert(payload !== undefined, `entry ${at} is gone`);
+    this.#opened().apply((decodeCommand(payload) as Command & { type: "frames" }).chunk);
+    return false;
   }
+}
+
+/** Where the parts are that come before the last one, in order. */
+function earlierParts(
+  index: LogIndex,
+  last: Command & { type: "frames" },
+  earlier: EarlierPayload,
+): LogIndex[] {
+  const parts: LogIndex[] = [];
+  let first = last.first;
+  for (let at = index - 1; !first; at--) {
+    assert(at > 0, `the batch that ends at ${index} has no first part`);
+    const payload = earlier(at);
+    if (payload === undefined) continue;
+    const command = decodeCommand(payload);
+    assert(command.type === "frames" && !command.last, `entry ${at} is no part of a batch`);
+    parts.push(at);
+    first = command.first;
+  }
+  return parts.reverse();
 }

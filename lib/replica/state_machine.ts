@@ -31,8 +31,9 @@ export interface StateMachine {
    *
    * @param earlier Reads the payload of an earlier entry, for a batch in parts; undefined when
    * that entry is not a command.
+   * @returns False when there is more to do: to be called again with the same entry, soon.
    */
-  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): void;
+  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): boolean;
   /** From now on local writes are allowed and captured. Returns the number of the last one. */
   lead(): number;
   /** At once refuses local writes and forgets what was captured but not drained. */

@@ -73,6 +73,8 @@ export class PageMachine implements StateMachine {
   /** How many of `#local` were drained. */
   #drained = 0;
   #parts: Captured[] = [];
+  /** The batch that is being applied: what is left of it, and the pages so far. */
+  #batch: { readonly index: LogIndex; readonly parts: Part[]; readonly pages: Pages } | undefined;
 
   constructor(options: PageMachineOptions) {
     this.#options = options;
@@ -117,16 +119,18 @@ export class PageMachine implements StateMachine {
     return this.#seq;
   }
 
-  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): void {
+  apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): boolean {
     assert(!this.#leading && this.#local.length === 0, `entry ${index} applied while leading`);
     this.#options.events.applying(index);
     const command = decodeCommand(payload);
     if (command.type === "create") this.#create(index);
     else if (command.last) this.#applyBatch(index, command, earlier);
+    return true;
   }
 
   lead(): number {
     assert(this.#local.length === 0, "transactions of an earlier office are left");
+    assert(this.#batch === undefined, "leads in the middle of a batch");
     assert(this.exists, "leads without a database");
     this.#leading = true;
     this.#parts = [];
@@ -249,20 +253,21 @@ export class PageMachine implements StateMachine {
     return pages;
   }
 
-  #applyBatch(index: LogIndex, last: Part, earlier: EarlierPayload): void {
-    const parts = [last];
-    for (let at = index - 1; !parts[0]!.first; at--) {
-      assert(at > 0, `the batch that ends at ${index} has no first part`);
-      const payload = earlier(at);
-      if (payload === undefined) continue;
-      const command = decodeCommand(payload);
-      assert(command.type === "part" && !command.last, `entry ${at} is no part of a batch`);
-      parts.unshift(command);
+  /** Applies the next part of a batch; nothing is to be seen before the last one is. */
+  #applyBatch(index: LogIndex, last: Part, earlier: EarlierPayload): boolean {
+    this.#batch ??= { index, parts: partsOf(index, last, earlier), pages: this.pages.copy() };
+    const { parts, pages } = this.#batch;
+    assert(this.#batch.index === index, `entry ${index} in the middle of ${this.#batch.index}`);
+    const part = parts.shift();
+    assert(part !== undefined, `the batch that ends at ${index} was applied already`);
+    for (const [page, a, b] of part.pages) pages.set(page, [a, b]);
+    if (parts.length > 0) {
+      this.#options.events.batchInParts(parts.length + 1);
+      return false;
     }
-    if (parts.length > 1) this.#options.events.batchInParts(parts.length);
-    for (const { pages } of parts) {
-      for (const [page, a, b] of pages) this.pages.set(page, [a, b]);
-    }
+    this.#pages = pages;
+    this.#batch = undefined;
+    return true;
   }
 
   /** Everything that waits, as one batch: each page once, as the last transaction left it. */
@@ -298,4 +303,18 @@ function pageBytes(pages: Pages, page: number): Uint8Array {
   view.setUint32(0, a, true);
   view.setUint32(4, b, true);
   return bytes;
+}
+
+/** All parts of the batch that ends at `index`. */
+function partsOf(index: LogIndex, last: Part, earlier: EarlierPayload): Part[] {
+  const parts = [last];
+  for (let at = index - 1; !parts[0]!.first; at--) {
+    assert(at > 0, `the batch that ends at ${index} has no first part`);
+    const payload = earlier(at);
+    if (payload === undefined) continue;
+    const command = decodeCommand(payload);
+    assert(command.type === "part" && !command.last, `entry ${at} is no part of a batch`);
+    parts.unshift(command);
+  }
+  return parts;
 }
