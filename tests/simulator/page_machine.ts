@@ -124,7 +124,7 @@ export class PageMachine implements StateMachine {
     this.#options.events.applying(index);
     const command = decodeCommand(payload);
     if (command.type === "create") this.#create(index);
-    else if (command.last) this.#applyBatch(index, command, earlier);
+    else if (command.last) return this.#applyBatch(index, command, earlier);
     return true;
   }
 
