@@ -71,6 +71,8 @@ export class Nemesis {
         return this.#jump();
       case "partition":
         return this.#partition();
+      case "duel":
+        return this.#duel();
       case "reset":
         return this.#reset();
       case "stall":
@@ -194,6 +196,41 @@ export class Nemesis {
       world.tell(0, () => "the network is whole");
       network.mend();
     });
+  }
+
+  /**
+   * The leader is cut off, with what it goes on to write; when it is back, its successor is gone,
+   * so that both histories meet while neither is committed everywhere.
+   */
+  #duel(): void {
+    const world = this.#world;
+    const first = this.#cluster.leading;
+    if (first === undefined) return;
+    const electionUs = this.#electionUs;
+    this.#isolate(first.id);
+    world.after(world.between(electionUs, 3 * electionUs), undefined, "duel", () => {
+      if (this.#over) return;
+      this.#network.mend();
+      const others = this.#cluster.nodes.filter((node) =>
+        node !== first && node.running?.raft.role === "leader"
+      );
+      const second = world.pick(others);
+      if (second === undefined) return;
+      if (world.chance(500)) this.#isolate(second.id);
+      else {
+        second.end("crash");
+        this.#later(second);
+      }
+      world.after(world.delayUs(2 * electionUs), undefined, "mend", () => this.#network.mend());
+    });
+  }
+
+  #isolate(alone: number): void {
+    this.#world.tell(alone, () => "is cut off");
+    for (const { id } of this.#cluster.nodes) {
+      this.#network.cut(alone, id);
+      this.#network.cut(id, alone);
+    }
   }
 
   #reset(): void {

@@ -1,7 +1,7 @@
 /** The real log, with its promises noted as it makes them. */
 import type { SegmentLog } from "../../lib/log/segment_log.ts";
 import type { LogBatch, RaftLog } from "../../lib/log/types.ts";
-import type { Entry, HardState, LogIndex, Term } from "../../lib/raft/types.ts";
+import type { Configuration, Entry, HardState, LogIndex, Term } from "../../lib/raft/types.ts";
 import type { Chain } from "../../lib/wire/chain.ts";
 import type { Durable } from "./checkers/durable.ts";
 
@@ -30,6 +30,18 @@ export class ObservedLog implements RaftLog {
 
   get firstIndex(): LogIndex {
     return this.#log.firstIndex;
+  }
+
+  get baseIndex(): LogIndex {
+    return this.#log.baseIndex;
+  }
+
+  get baseTerm(): Term {
+    return this.#log.baseTerm;
+  }
+
+  get baseConfiguration(): Configuration {
+    return this.#log.baseConfiguration;
   }
 
   get lastIndex(): LogIndex {
@@ -67,6 +79,10 @@ export class ObservedLog implements RaftLog {
     const [entry] = entries ?? [];
     if (entry !== undefined && entry !== this.#entered[entry.index]) this.#watch.readBack();
     return entries;
+  }
+
+  truncatePrefix(index: LogIndex): void {
+    this.#log.truncatePrefix(index);
   }
 
   close(done: () => void): void {

@@ -13,6 +13,7 @@ export interface FaultTimes {
   readonly pause: number;
   readonly clockJump: number;
   readonly partition: number;
+  readonly duel: number;
   readonly reset: number;
   readonly stall: number;
   readonly writeError: number;
@@ -71,6 +72,7 @@ const NO_FAULTS: FaultTimes = {
   pause: 0,
   clockJump: 0,
   partition: 0,
+  duel: 0,
   reset: 0,
   stall: 0,
   writeError: 0,
@@ -141,6 +143,7 @@ export function drawSettings(seed: number): Settings {
       pause: strikes(6),
       clockJump: strikes(4),
       partition: strikes(10),
+      duel: strikes(10),
       reset: strikes(20),
       stall: strikes(6),
       writeError: strikes(4),
