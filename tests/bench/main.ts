@@ -39,7 +39,7 @@ const WORKLOADS: readonly Workload[] = [
   { name: "scan-8", kind: "scan", clients: 8 },
 ];
 const FAILOVER = "failover";
-const FAILOVER_ROUNDS = 5;
+const FAILOVER_ROUNDS = 10;
 const WARMUP_MS = 1_000;
 /** Load that every cluster gets before its first measurement of a workload; it is not counted. */
 const WARM_MS = 4_000;
