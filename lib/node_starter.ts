@@ -26,7 +26,6 @@ import { CONTROL_TIMEOUT_MS, enterCluster } from "./node_entry.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
 import { type Log, silentLog } from "./observe/log.ts";
-import { EMPTY_CONFIGURATION } from "./raft/configuration.ts";
 import type { RestoredEntry } from "./raft/options.ts";
 import { Raft } from "./raft/raft.ts";
 import type { LogIndex, Member, NodeId } from "./raft/types.ts";
@@ -295,9 +294,9 @@ export class NodeStarter {
       hardState: log.hardState,
       firstIndex: log.firstIndex,
       entries: restoredEntries(log),
-      baseIndex: 0,
-      baseTerm: 0,
-      baseConfiguration: EMPTY_CONFIGURATION,
+      baseIndex: log.baseIndex,
+      baseTerm: log.baseTerm,
+      baseConfiguration: log.baseConfiguration,
       commitIndex,
     });
   }

@@ -38,6 +38,12 @@ export type NewRecord =
     | { readonly type: "entry"; readonly entry: Entry; readonly body: EntryBody }
     | { readonly type: "hardState"; readonly hardState: HardState }
     | { readonly type: "truncate"; readonly from: LogIndex }
+    | {
+      readonly type: "base";
+      readonly point: LogPoint;
+      /** The configuration at `point`. */
+      readonly body: EntryBody;
+    }
   );
 
 /** Consecutive entries of one term. */
@@ -67,7 +73,7 @@ export interface BatchBody {
 
 /** Size of the part of `record` that follows its head. */
 export function bodySizeBytes(record: NewRecord): number {
-  return record.type === "entry" ? record.body.bytes.length : 0;
+  return bodyOf(record)?.bytes.length ?? 0;
 }
 
 /** Size of a batch of records of `recordsBytes` in total, with `runs` runs of entries. */
@@ -130,8 +136,9 @@ export function encodeBatch(
     headAt += RECORD_HEAD_BYTES;
     const size = bodySizeBytes(record);
     at += recordSizeBytes(size);
-    if (record.type !== "entry" || size === 0) continue;
-    parts.push(heads.subarray(partAt, headAt), record.body.bytes);
+    const body = bodyOf(record);
+    if (body === undefined || size === 0) continue;
+    parts.push(heads.subarray(partAt, headAt), body.bytes);
     if (size % ZEROS.length !== 0) parts.push(ZEROS.subarray(size % ZEROS.length));
     partAt = headAt;
   }
@@ -230,6 +237,10 @@ function writeBody(
   }
 }
 
+function bodyOf(record: NewRecord): EntryBody | undefined {
+  return record.type === "entry" || record.type === "base" ? record.body : undefined;
+}
+
 function recordHead(record: NewRecord): RecordHead {
   const chain = record.after.chain;
   const plain = { entry: undefined, bodySizeBytes: 0, bodyChecksum: 0, chain };
@@ -250,6 +261,11 @@ function recordHead(record: NewRecord): RecordHead {
     }
     case "truncate":
       return { ...plain, type: "truncate", index: record.from, term: 0 };
+    case "base": {
+      const { bytes, checksum } = record.body;
+      const body = { bodySizeBytes: bytes.length, bodyChecksum: checksum };
+      return { type: "base", entry: undefined, ...record.point, ...body };
+    }
   }
 }
 

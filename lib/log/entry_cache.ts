@@ -49,7 +49,16 @@ export class EntryCache {
 
   /** Forgets the oldest entries up to `durableIndex` while there are too many bytes. */
   evict(durableIndex: LogIndex): void {
-    while (this.#bytes > this.#bytesMax && this.firstIndex <= durableIndex) {
+    this.#evict(durableIndex, this.#bytesMax);
+  }
+
+  /** Forgets every entry up to `index`. */
+  truncatePrefix(index: LogIndex): void {
+    this.#evict(index, 0);
+  }
+
+  #evict(upTo: LogIndex, bytesMax: number): void {
+    while (this.#bytes > bytesMax && this.firstIndex <= upTo) {
       this.#bytes -= costBytes(this.#entries[this.#evicted]);
       this.#entries[this.#evicted++] = undefined;
     }

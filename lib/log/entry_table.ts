@@ -1,4 +1,5 @@
 import { assert, present } from "../base/assert.ts";
+import { EMPTY_CONFIGURATION } from "../raft/configuration.ts";
 import type { Configuration, LogIndex, Term } from "../raft/types.ts";
 import type { Chain } from "../wire/chain.ts";
 import type { LogPoint } from "./batch.ts";
@@ -29,7 +30,8 @@ interface TermRun {
 
 /** Knows every entry of the log by its place, in 20 bytes each; terms are kept as runs. */
 export class EntryTable {
-  readonly #base: LogPoint;
+  #base: LogPoint;
+  #baseConfiguration = EMPTY_CONFIGURATION;
   #words = new Uint32Array(CAPACITY_MIN * WORDS);
   #count = 0;
   readonly #runs: TermRun[] = [];
@@ -38,6 +40,20 @@ export class EntryTable {
   /** @param base What comes before the first entry. */
   constructor(base: LogPoint) {
     this.#base = base;
+  }
+
+  /** What comes before the first entry. */
+  get base(): LogPoint {
+    return this.#base;
+  }
+
+  /** The configuration as of {@linkcode base}; empty when nothing comes before. */
+  get baseConfiguration(): Configuration {
+    return this.#baseConfiguration;
+  }
+
+  set baseConfiguration(configuration: Configuration) {
+    this.#baseConfiguration = configuration;
   }
 
   get firstIndex(): LogIndex {
@@ -101,6 +117,26 @@ export class EntryTable {
     while ((this.#configurations.at(-1)?.index ?? 0) >= from) this.#configurations.pop();
   }
 
+  /** Forgets entries up to `index`, of which term, chain and configuration stay known. */
+  truncatePrefix(index: LogIndex): void {
+    const gone = index - this.#base.index;
+    if (gone <= 0) return;
+    this.#base = this.pointAt(index);
+    this.#words.copyWithin(0, gone * WORDS, this.#count * WORDS);
+    this.#count -= gone;
+    const capacity = Math.max(this.#count * 2, CAPACITY_MIN) * WORDS;
+    if (capacity * 2 <= this.#words.length) this.#words = this.#words.slice(0, capacity);
+    let runs = 0;
+    while (runs < this.#runs.length && this.#runEnd(runs) <= index) runs++;
+    this.#runs.splice(0, runs);
+    const [run] = this.#runs;
+    if (run !== undefined && run.first <= index) this.#runs[0] = { ...run, first: index + 1 };
+    let changes = 0;
+    while ((this.#configurations[changes]?.index ?? Infinity) <= index) changes++;
+    const [last] = this.#configurations.splice(0, changes).slice(-1);
+    if (last !== undefined) this.#baseConfiguration = last.configuration;
+  }
+
   /** The term of the entry at `index`, or of what comes before the first one. */
   termAt(index: LogIndex): Term | undefined {
     if (index === this.#base.index) return this.#base.term;
@@ -137,6 +173,10 @@ export class EntryTable {
         : undefined;
       visit(index, this.#runs[run]!.term, this.bodySizeBytes(index), configuration);
     }
+  }
+
+  #runEnd(run: number): LogIndex {
+    return (this.#runs[run + 1]?.first ?? this.lastIndex + 1) - 1;
   }
 
   #at(index: LogIndex): number {

@@ -39,7 +39,9 @@ export interface WriterHost {
   /** The record of an entry was given its place. */
   placed(record: NewRecord, segment: number, offset: number): void;
   /** A new segment came into use. */
-  rolled(sequence: number, salt: number): void;
+  rolled(sequence: number, salt: number, before: LogPoint): void;
+  /** It is durable that segments before `sequence` are not needed. */
+  released(sequence: number): void;
   failed(error: Error): void;
 }
 
@@ -55,6 +57,8 @@ export class LogWriter {
   readonly #queue = new RecordQueue();
   #busy = false;
   #awaitsSegment = false;
+  /** The first segment that is needed, when no slot says so yet. */
+  #newFirst = 0;
   #scheduled = false;
   #failed = false;
   #cancelClose: (() => void) | undefined;
@@ -94,6 +98,12 @@ export class LogWriter {
     this.#schedule();
   }
 
+  /** Gives up the segments before `sequence`; the base before it must be durable. */
+  beginWith(sequence: number): void {
+    this.#newFirst = sequence;
+    this.#schedule();
+  }
+
   /** Writes what is queued, closes the last batch and every file, then calls `done`. */
   close(done: () => void): void {
     assert(this.#onDrained === undefined, "the log is closed twice");
@@ -125,6 +135,7 @@ export class LogWriter {
   #pump(): void {
     if (this.#busy) return;
     if (this.#failed) return this.#finish();
+    if (this.#newFirst > 0) return this.#moveFirst();
     if (this.#queue.length === 0) {
       if (this.#onDrained === undefined) return this.#closeWhenIdle();
       if (!this.#batchClosed && this.#hasRoomToClose()) return this.#writeClose();
@@ -172,6 +183,18 @@ export class LogWriter {
     // The copy in the slot may be ahead of the stream or behind it: the newer one counts.
     if (hardState !== undefined) this.#slots.setHardState(hardState, written);
     segment.file.writeDurably("log batch", segment.end, batch.parts, written);
+  }
+
+  /** Both slots hold term and vote then, as the records that are given up may have been the last. */
+  #moveFirst(): void {
+    const sequence = this.#newFirst;
+    this.#newFirst = 0;
+    this.#busy = true;
+    this.#slots.setFirstSegment(sequence, (error) => {
+      if (error !== undefined) this.fail(error);
+      if (!this.#failed) this.#host.released(sequence);
+      this.#released();
+    });
   }
 
   /** Moves on to the next segment: its header, then its name in a slot, then the first batch. */
@@ -222,7 +245,7 @@ export class LogWriter {
     this.#segment = { file, sequence, salt, sizeBytes, end: SEGMENT_DATA_AT };
     this.#batchClosed = true;
     if (!this.#failed) {
-      this.#host.rolled(sequence, salt);
+      this.#host.rolled(sequence, salt, this.#point);
       this.#preparer.prepare(sequence + 1);
     }
     this.#released();

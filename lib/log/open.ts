@@ -15,6 +15,7 @@ import {
   segmentPath,
   segmentSequences,
 } from "./segment_files.ts";
+import { SegmentStarts } from "./segment_starts.ts";
 import { Slots } from "./slots.ts";
 
 /** What {@linkcode openLog} needs. */
@@ -30,6 +31,7 @@ export interface OpenOptions {
 /** A log that is ready to be written. */
 export interface Opened {
   readonly table: EntryTable;
+  readonly starts: SegmentStarts;
   readonly hardState: HardState;
   readonly files: SegmentFiles;
   readonly slots: Slots;
@@ -87,29 +89,35 @@ function make(options: OpenOptions): Opened {
   const table = new EntryTable({ index: 0, term: 0, chain: CHAIN_START });
   const files = new SegmentFiles(disk, folder);
   files.add(sequence, header.salt);
+  const starts = new SegmentStarts();
+  starts.add(sequence, table.last);
   const position = { point: table.last, batch: 0, closed: true };
   const recovery = { torn: undefined, slotRepaired: false };
-  return { table, hardState, files, slots, segment, position, recovery };
+  return { table, starts, hardState, files, slots, segment, position, recovery };
 }
 
 function resume(options: OpenOptions, recovered: Recovered): Opened {
   const { disk, folder, owner } = options;
-  const { table, hardState, headers, lastBatch, torn, unused } = recovered;
+  const { table, starts, hardState, headers, lastBatch, torn, unused } = recovered;
+  const first = headers[0]!.sequence;
   const files = new SegmentFiles(disk, folder);
   for (const header of headers) files.add(header.sequence, header.salt);
-  removeSegments(disk, folder, unused);
+  removeSegments(disk, folder, unused.filter((sequence) => sequence > first));
   const slots = new Slots(disk, folder, owner, recovered.newestSlot);
   let segment: ActiveSegment;
   if (torn === undefined) segment = reopen(disk, folder, recovered);
   else {
     segment = seal(options, recovered, Math.max(0, ...unused));
     files.add(segment.sequence, segment.salt);
+    starts.add(segment.sequence, table.last);
   }
-  slots.writeBoth(hardState, headers[0]!.sequence, segment.sequence);
+  slots.writeBoth(hardState, first, segment.sequence);
+  // Only now do both slots know that these are not needed, and hold what they said last.
+  removeSegments(disk, folder, unused.filter((sequence) => sequence < first));
   const closed = torn !== undefined || recovered.openBatchAt === undefined;
   const position = { point: table.last, batch: lastBatch, closed };
   const recovery = { torn, slotRepaired: recovered.verdict === "repair_slot" };
-  return { table, hardState, files, slots, segment, position, recovery };
+  return { table, starts, hardState, files, slots, segment, position, recovery };
 }
 
 /** The last segment, to be written on. */

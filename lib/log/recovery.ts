@@ -15,6 +15,7 @@ import { type Finding, neverStarted, takeInventory } from "./inventory.ts";
 import { decide, type Observation, type Verdict } from "./recovery_table.ts";
 import { Replay } from "./replay.ts";
 import { segmentPath, segmentSequences } from "./segment_files.ts";
+import type { SegmentStarts } from "./segment_starts.ts";
 import { hasLaterUnit, scanUnit } from "./segment_scan.ts";
 import { newestSlot, readSlots, SLOT_NAMES, type SlotFinding } from "./slots.ts";
 import { isZero } from "./zero_map.ts";
@@ -22,6 +23,7 @@ import { isZero } from "./zero_map.ts";
 /** What the files hold. */
 export interface Recovered {
   readonly table: EntryTable;
+  readonly starts: SegmentStarts;
   readonly hardState: HardState;
   readonly newestSlot: Slot;
   readonly headers: readonly SegmentHeader[];
@@ -87,8 +89,10 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
   if (row.verdict === "corrupt" || slot === undefined) {
     throw corruption(finding ?? slotFinding(folder), row.name);
   }
+  if (!replay.baseFound) throw corruption(baseFinding(folder, replay), "base lost");
   return {
     table,
+    starts: replay.starts,
     hardState: newerState(slot.hardState, replay.hardState),
     newestSlot: slot,
     headers: inventory.headers,
@@ -216,6 +220,13 @@ function countValid(slots: readonly SlotFinding[]): Observation["slots"] {
 function slotFinding(folder: string): Finding {
   const path = `${folder}/${SLOT_NAMES.join(" and ")}`;
   return { path, offset: 0, expected: "a valid hard state in one of the two files" };
+}
+
+function baseFinding(folder: string, { table, starts }: Replay): Finding {
+  const path = segmentPath(folder, starts.first);
+  const { index } = table.base;
+  const expected = `the configuration at entry ${index}, in this segment or a later one`;
+  return { path, offset: SEGMENT_DATA_AT, expected };
 }
 
 function refusal(

@@ -1,8 +1,10 @@
 import { FormatError } from "../base/bytes.ts";
 import type { Configuration, Entry, HardState } from "../raft/types.ts";
 import { chainEquals, chainNext } from "../wire/chain.ts";
+import { decodeConfiguration } from "../wire/configuration.ts";
 import { entryOf } from "../wire/entry.ts";
 import type { EntryTable } from "./entry_table.ts";
+import { SegmentStarts } from "./segment_starts.ts";
 import type { ScannedBatch, ScannedClose, ScannedRecord } from "./segment_scan.ts";
 
 /** A record that is whole but does not fit what came before it. */
@@ -14,7 +16,9 @@ export interface Misfit {
 /** The history of the log, as its records tell it one after another. */
 export class Replay {
   readonly table: EntryTable;
+  readonly starts = new SegmentStarts();
   hardState: HardState = { term: 0, votedFor: undefined };
+  #baseFound: boolean;
   #lastBatch: number;
   #segment = 0;
   #end = 0;
@@ -23,7 +27,13 @@ export class Replay {
 
   constructor(table: EntryTable, lastBatch: number) {
     this.table = table;
+    this.#baseFound = table.base.index === 0;
     this.#lastBatch = lastBatch;
+  }
+
+  /** Whether the configuration before the first entry is known. */
+  get baseFound(): boolean {
+    return this.#baseFound;
   }
 
   get lastBatch(): number {
@@ -46,6 +56,7 @@ export class Replay {
   }
 
   startSegment(sequence: number, dataAt: number): void {
+    this.starts.add(sequence, this.table.last);
     this.#segment = sequence;
     this.#end = dataAt;
     this.#lastUnitAt = dataAt;
@@ -97,9 +108,33 @@ export class Replay {
           return `a truncation in ${this.table.firstIndex} to ${this.table.lastIndex}`;
         }
         this.table.truncateFrom(head.index);
+        this.starts.truncated(head.index);
         return chainEquals(this.table.last.chain, head.chain) ? undefined : "the chain to go on";
+      case "base":
+        return this.#base(record);
       default:
         return `no record of type ${head.type} inside a batch`;
+    }
+  }
+
+  /** One of an older base, whose entries are gone, means nothing any more. */
+  #base({ head, body }: ScannedRecord): string | undefined {
+    const { table } = this;
+    if (head.index < table.base.index) return undefined;
+    if (head.index > table.lastIndex) return `a base up to ${table.lastIndex}, not ${head.index}`;
+    const { term, chain } = table.pointAt(head.index);
+    if (head.term !== term || !chainEquals(head.chain, chain)) {
+      return `the base at entry ${head.index} to be of this history`;
+    }
+    try {
+      const configuration = decodeConfiguration(body.slice());
+      if (head.index > table.base.index) return undefined;
+      table.baseConfiguration = configuration;
+      this.#baseFound = true;
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      return `a valid configuration (${error.message})`;
     }
   }
 

@@ -97,6 +97,17 @@ export class SegmentFiles {
     return file;
   }
 
+  /** Lets go of the segments before `sequence`, and tells which these are, oldest first. */
+  releaseBefore(sequence: number): number[] {
+    const released = [...this.#salts.keys()].filter((known) => known < sequence);
+    for (const old of released) {
+      this.#salts.delete(old);
+      this.#files.get(old)?.close();
+      this.#files.delete(old);
+    }
+    return released.sort((a, b) => a - b);
+  }
+
   close(): void {
     for (const file of this.#files.values()) file.close();
     this.#files.clear();

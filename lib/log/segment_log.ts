@@ -4,8 +4,10 @@ import { LOG_CACHE_BYTES_MAX, SEGMENT_BYTES } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { type Clock, systemClock } from "../io/clock.ts";
 import type { Disk } from "../io/disk.ts";
-import type { Entry, HardState, LogIndex, NodeId, Term } from "../raft/types.ts";
-import { chainNext } from "../wire/chain.ts";
+import type { Configuration, Entry, HardState, LogIndex, NodeId, Term } from "../raft/types.ts";
+import { crc32c } from "../base/crc32c.ts";
+import { chainEquals, chainNext } from "../wire/chain.ts";
+import { encodeConfiguration } from "../wire/configuration.ts";
 import { entryBody, entryHead } from "../wire/entry.ts";
 import type { LogPoint, NewRecord } from "./batch.ts";
 import { EntryCache } from "./entry_cache.ts";
@@ -14,7 +16,8 @@ import type { EntryTable, EntryVisitor } from "./entry_table.ts";
 import { LogWriter } from "./log_writer.ts";
 import { type Opened, openLog } from "./open.ts";
 import { SegmentPreparer } from "./preparer.ts";
-import type { SegmentFiles } from "./segment_files.ts";
+import { type SegmentFiles, segmentPath } from "./segment_files.ts";
+import type { SegmentStarts } from "./segment_starts.ts";
 import type { LogBatch, RaftLog } from "./types.ts";
 
 /** What a log is opened with. */
@@ -53,6 +56,9 @@ export interface LogRecovery {
 export class SegmentLog implements RaftLog {
   readonly recovery: LogRecovery;
   readonly #table: EntryTable;
+  readonly #starts: SegmentStarts;
+  readonly #disk: Disk;
+  readonly #folder: string;
   readonly #cache: EntryCache;
   readonly #files: SegmentFiles;
   readonly #writer: LogWriter;
@@ -69,6 +75,9 @@ export class SegmentLog implements RaftLog {
     const { disk, folder, clusterId, nodeId, random, clock = systemClock } = options;
     this.recovery = opened.recovery;
     this.#table = opened.table;
+    this.#starts = opened.starts;
+    this.#disk = disk;
+    this.#folder = folder;
     this.#files = opened.files;
     this.#hardState = opened.hardState;
     this.#durableIndex = opened.table.lastIndex;
@@ -88,7 +97,11 @@ export class SegmentLog implements RaftLog {
       clock,
       nextSalt: () => random.next(),
       placed: (record: NewRecord, segment: number, at: number) => this.#place(record, segment, at),
-      rolled: (sequence: number, salt: number) => this.#files.add(sequence, salt),
+      rolled: (sequence: number, salt: number, before: LogPoint) => {
+        this.#files.add(sequence, salt);
+        this.#starts.add(sequence, before);
+      },
+      released: (sequence: number) => this.#remove(this.#files.releaseBefore(sequence)),
       failed: (error: Error) => this.#fail(error),
     };
     this.#writer = new LogWriter(host, opened.slots, preparer, opened.segment, opened.position);
@@ -116,6 +129,18 @@ export class SegmentLog implements RaftLog {
 
   get firstIndex(): LogIndex {
     return this.#table.firstIndex;
+  }
+
+  get baseIndex(): LogIndex {
+    return this.#table.base.index;
+  }
+
+  get baseTerm(): Term {
+    return this.#table.base.term;
+  }
+
+  get baseConfiguration(): Configuration {
+    return this.#table.baseConfiguration;
   }
 
   get lastIndex(): LogIndex {
@@ -177,6 +202,22 @@ export class SegmentLog implements RaftLog {
     return entries;
   }
 
+  truncatePrefix(index: LogIndex): void {
+    assert(!this.#closed, "truncation of a closed log");
+    assert(index <= this.#durableIndex, `truncation up to ${index}, beyond what is durable`);
+    const start = this.#starts.newestUpTo(index);
+    if (this.#failed || start === undefined) return;
+    this.#starts.removeBefore(start.sequence);
+    this.#table.truncatePrefix(start.before.index);
+    this.#cache.truncatePrefix(start.before.index);
+    const point = this.#table.base;
+    assert(chainEquals(point.chain, start.before.chain), `another history at ${point.index}`);
+    const bytes = encodeConfiguration(this.#table.baseConfiguration);
+    const body = { bytes, checksum: crc32c(bytes) };
+    this.#writer.push({ type: "base", point, body, after: this.#table.last });
+    this.#writer.pushDone(() => this.#writer.beginWith(start.sequence));
+  }
+
   close(done: () => void): void {
     assert(!this.#closed, "the log is closed twice");
     this.#closed = true;
@@ -216,7 +257,24 @@ export class SegmentLog implements RaftLog {
     this.#writer.push({ type: "entry", entry, body, after: point });
   }
 
+  /** Removes segments one at a time, since each may take a moment. */
+  #remove(sequences: readonly number[]): void {
+    this.#clock.after(0, () => {
+      // What is left is removed by the next start.
+      if (this.#closed || this.#failed) return;
+      const [sequence, ...others] = sequences;
+      try {
+        if (sequence === undefined) return this.#disk.syncFolder(this.#folder);
+        this.#disk.remove(segmentPath(this.#folder, sequence));
+      } catch (error) {
+        return this.#writer.fail(error instanceof Error ? error : new Error(String(error)));
+      }
+      this.#remove(others);
+    });
+  }
+
   #place(record: NewRecord, segment: number, offset: number): void {
+    if (record.type === "truncate") this.#starts.truncated(record.from);
     if (record.type !== "entry") return;
     // The entry may have been truncated, and another have taken its index, while it waited.
     const { index } = record.entry;

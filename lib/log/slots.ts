@@ -91,6 +91,17 @@ export class Slots {
     this.#next().writeDurably("active segment", 0, [this.#encode()], done);
   }
 
+  /** Names the first segment that is needed in both files, so that older ones may go. */
+  setFirstSegment(sequence: number, done: (error: Error | undefined) => void): void {
+    assert(sequence >= this.#firstSegment, `first segment ${sequence} < ${this.#firstSegment}`);
+    assert(sequence <= this.#activeSegment, `first segment ${sequence} > ${this.#activeSegment}`);
+    this.#firstSegment = sequence;
+    this.#next().writeDurably("first segment", 0, [this.#encode()], (error) => {
+      if (error !== undefined) return done(error);
+      this.#next().writeDurably("first segment", 0, [this.#encode()], done);
+    });
+  }
+
   close(): void {
     for (const file of this.#files) file.close();
   }

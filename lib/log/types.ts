@@ -1,4 +1,4 @@
-import type { Entry, HardState, LogIndex, Term } from "../raft/types.ts";
+import type { Configuration, Entry, HardState, LogIndex, Term } from "../raft/types.ts";
 
 /** What is written together: the order inside is hard state, truncation, entries. */
 export interface LogBatch {
@@ -15,6 +15,10 @@ export interface LogBatch {
 export interface RaftLog {
   /** Index of the first entry that is kept; 1 in a new log. */
   readonly firstIndex: LogIndex;
+  /** What comes before the first entry: index and term 0, and nobody, in a log that is whole. */
+  readonly baseIndex: LogIndex;
+  readonly baseTerm: Term;
+  readonly baseConfiguration: Configuration;
   /** Index of the last entry, durable or not; `firstIndex - 1` when there is none. */
   readonly lastIndex: LogIndex;
   /** Index up to which everything is durable. */
@@ -36,6 +40,12 @@ export interface RaftLog {
    * @throws {DatabaseError} `CORRUPT` when a checksum does not match.
    */
   entries(first: LogIndex, last: LogIndex, bytesMax: number): readonly Entry[] | undefined;
+  /**
+   * Forgets entries up to `index`, or fewer: whole segments go, so that `firstIndex` moves to the
+   * first entry of one. They must be committed, applied and durable. Files go later, once what
+   * comes before the first entry is durable; a crash before that brings the entries back.
+   */
+  truncatePrefix(index: LogIndex): void;
   /** Stops accepting batches and closes the files once what was accepted is durable. */
   close(done: () => void): void;
 }

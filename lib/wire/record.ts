@@ -17,7 +17,7 @@ export const RECORD_MAGIC = 0xd11e;
 const HIGH = 0x1_0000_0000;
 const CHECKSUM_AT = 36;
 
-/** The type of a record as its number on disk; numbers are never reused. 6 and 7 are set aside. */
+/** The type of a record as its number on disk; numbers are never reused. 7 is set aside. */
 export const RECORD_TYPES = {
   /** Opens a batch: how long it is, what came before, which entries it holds. */
   batch: 1,
@@ -26,6 +26,8 @@ export const RECORD_TYPES = {
   truncate: 4,
   /** Written after the batch of its number was durable. */
   close: 5,
+  /** The configuration at the entry before the first one that is kept. */
+  base: 6,
 } as const;
 
 /** The kinds of records. */
@@ -37,11 +39,13 @@ export interface RecordHead {
   /** The type of the entry; `undefined` for other records. */
   readonly entry: Entry["type"] | undefined;
   readonly bodySizeBytes: number;
-  /** Entry: index. Hard state: vote or 0. Truncate: first index that goes. Batch, close: number. */
+  /**
+   * Entry, base: index. Hard state: vote or 0. Truncate: first index that goes. Batch, close: number.
+   */
   readonly index: number;
-  /** Entry, hard state: term. Batch: its size in bytes, itself included. Else 0. */
+  /** Entry, hard state, base: term. Batch: its size in bytes, itself included. Else 0. */
   readonly term: number;
-  /** The chain after this record; see chain.ts. */
+  /** The chain after this record, that of a base at its entry; see chain.ts. */
   readonly chain: Chain;
   /** CRC-32C of the body, 0 when it is empty. For an entry it is the entry's own. */
   readonly bodyChecksum: number;

@@ -20,6 +20,7 @@ interface State {
 class Workload {
   readonly states: State[];
   acknowledged = 0;
+  #compacted: number;
   readonly #random: SeededRandom;
   readonly #fixture: Fixture;
 
@@ -27,6 +28,14 @@ class Workload {
     this.#random = random;
     this.#fixture = fixture;
     this.states = [stateOf(fixture.log)];
+    this.#compacted = fixture.log.baseIndex;
+  }
+
+  /** Only what is committed is compacted, and that is never truncated. */
+  compact(): void {
+    const { log } = this.#fixture;
+    this.#compacted = Math.max(this.#compacted, log.durableIndex - below(this.#random, 6));
+    log.truncatePrefix(this.#compacted);
   }
 
   append(): void {
@@ -40,8 +49,8 @@ class Workload {
       this.states.push(state);
     }
     let truncateFrom: number | undefined;
-    if (log.lastIndex > 0 && below(this.#random, 6) === 0) {
-      truncateFrom = Math.max(1, log.lastIndex - below(this.#random, 6));
+    if (log.lastIndex > this.#compacted && below(this.#random, 6) === 0) {
+      truncateFrom = Math.max(this.#compacted + 1, log.lastIndex - below(this.#random, 6));
       state = { ...state, entries: state.entries.slice(0, truncateFrom - 1) };
       this.states.push(state);
     }
@@ -79,15 +88,23 @@ function identity(entry: Entry): string {
 }
 
 function stateOf(log: SegmentLog): State {
-  return { entries: contents(log).map(identity), hardState: log.hardState };
+  const entries = contents(log).map(identity);
+  const gone = new Array<string>(log.baseIndex).fill("compacted");
+  return { entries: [...gone, ...entries], hardState: log.hardState };
+}
+
+/** Entries that are compacted on one side count as equal. */
+function sameEntries(one: State, other: State): boolean {
+  return one.entries.length === other.entries.length && one.entries.every((entry, at) => {
+    const others = other.entries[at];
+    return entry === others || entry === "compacted" || others === "compacted";
+  });
 }
 
 /** The recovered state must be one that was passed through, not before what was acknowledged. */
 function check(workload: Workload, recovered: State): void {
   const possible = workload.states.slice(workload.acknowledged);
-  const at = possible.findIndex((state) =>
-    JSON.stringify(state.entries) === JSON.stringify(recovered.entries)
-  );
+  const at = possible.findIndex((state) => sameEntries(state, recovered));
   if (at === -1) throw new Error(`Unknown history: ${recovered.entries.slice(-5).join("; ")}`);
   // The slots may be ahead of the stream: their term and vote are those of the entries, or later.
   const states = possible.slice(at).map((state) => JSON.stringify(state.hardState));
@@ -101,6 +118,7 @@ function live(random: SeededRandom, disk: MemoryDisk): MemoryDisk {
   for (let step = 0; step < steps; step++) {
     const choice = below(random, 10);
     if (choice < 4) workload.append();
+    else if (choice === 4 && below(random, 4) === 0) workload.compact();
     else if (choice < 8) fixture.loop.complete();
     else if (choice === 8) fixture.loop.turn();
     else fixture.loop.pass(20);
