@@ -31,16 +31,24 @@ export class Cluster {
     );
   }
 
-  /** Sends a write to a node that seems to lead. Returns the write, when it ran. */
-  write(node = this.leading): number | undefined {
+  /** Has a node run a write now. Returns the write, when it ran. */
+  writeOn(node: SimulatedNode | undefined): number | undefined {
     const id = this.#lastWrite + 1;
     if (node?.running?.sessions.write(id) !== true) return undefined;
     this.#lastWrite = id;
     return id;
   }
 
+  /** Sends a write to a node that seems to lead; it takes it when it runs. */
+  write(): void {
+    const node = this.leading;
+    this.#ask(node, "request", () => this.writeOn(node));
+  }
+
+  /** Sends a read to any node. */
   read(): void {
-    this.#in.world.pick(this.running)?.running?.sessions.read();
+    const node = this.#in.world.pick(this.running);
+    this.#ask(node, "request", () => node?.running?.sessions.read());
   }
 
   /** Changes the membership, towards the number of voters that the seed drew. */
@@ -81,9 +89,11 @@ export class Cluster {
   }
 
   campaign(): void {
-    const node = this.#in.world.pick(this.running)?.running;
-    node?.raft.campaign();
-    node?.replica.schedule();
+    const node = this.#in.world.pick(this.running);
+    this.#ask(node, "campaign", () => {
+      node?.running?.raft.campaign();
+      node?.running?.replica.schedule();
+    });
   }
 
   /**
@@ -115,6 +125,12 @@ export class Cluster {
       if (rules(smaller)) core = smaller;
     }
     return core;
+  }
+
+  /** Something reaches a node; while it stands still, it waits. */
+  #ask(node: SimulatedNode | undefined, what: string, act: () => void): void {
+    const owner = node?.life;
+    if (owner !== undefined) this.#in.world.after(0, owner, what, act);
   }
 
   #join(id: NodeId): void {

@@ -212,7 +212,7 @@ class Run {
     this.#wait("take a write", () => {
       if (id !== undefined && history.positionOf(id) !== undefined) return true;
       // Leadership may move once more, and the write be lost with it.
-      if (id === undefined || !requests.isOpen(id)) id = this.#cluster.write(this.#leader(core));
+      if (id === undefined || !requests.isOpen(id)) id = this.#cluster.writeOn(this.#leader(core));
       return false;
     });
     for (const node of core) {
