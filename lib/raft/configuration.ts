@@ -227,4 +227,10 @@ export class ConfigurationStack {
   compact(index: LogIndex): void {
     while (this.#stack.length > 1 && this.#stack[1]!.index <= index) this.#stack.shift();
   }
+
+  copy(): ConfigurationStack {
+    const copy = new ConfigurationStack(this.#stack[0]!);
+    copy.#stack.push(...this.#stack.slice(1));
+    return copy;
+  }
 }

@@ -51,4 +51,22 @@ export class Inflight {
     this.#count = 0;
     this.#bytes = 0;
   }
+
+  /** The last index of each message, oldest first. */
+  lastIndexes(): LogIndex[] {
+    return Array.from(
+      { length: this.#count },
+      (_, at) => this.#lastIndexes[(this.#start + at) % this.#messagesMax]!,
+    );
+  }
+
+  copy(): Inflight {
+    const copy = new Inflight(this.#messagesMax, this.#bytesMax);
+    copy.#lastIndexes.push(...this.#lastIndexes);
+    copy.#sizes.push(...this.#sizes);
+    copy.#start = this.#start;
+    copy.#count = this.#count;
+    copy.#bytes = this.#bytes;
+    return copy;
+  }
 }

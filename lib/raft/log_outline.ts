@@ -122,6 +122,15 @@ export class LogOutline {
     return this.#baseIndex;
   }
 
+  copy(): LogOutline {
+    const copy = new LogOutline(this.#baseIndex, this.#runs[0]!.term);
+    copy.#lastIndex = this.#lastIndex;
+    copy.#runs = [...this.#runs];
+    copy.#totals = [...this.#totals];
+    copy.#totalsFrom = this.#totalsFrom;
+    return copy;
+  }
+
   /** The number of the run that holds `index`. */
   #runAt(index: LogIndex): number {
     let high = this.#runs.length - 1;

@@ -19,6 +19,7 @@ import type { LogIndex, NodeId } from "./types.ts";
 export class Progress {
   readonly id: NodeId;
   readonly inflight: Inflight;
+  readonly #limits: RaftLimits;
   /** Changed by the methods below only. */
   state: "probe" | "replicate" | "snapshot" = "probe";
   /** The peer holds everything up to here, durably. */
@@ -42,6 +43,7 @@ export class Progress {
   constructor(id: NodeId, nextIndex: LogIndex, limits: RaftLimits) {
     this.id = id;
     this.nextIndex = nextIndex;
+    this.#limits = limits;
     this.inflight = new Inflight(limits.inflightMessagesMax, limits.inflightBytesMax);
   }
 
@@ -122,5 +124,10 @@ export class Progress {
   /** Whether the peer answered within the last `withinTicks`. */
   isActive(nowTick: number, withinTicks: number): boolean {
     return this.heardAtTick !== undefined && nowTick - this.heardAtTick < withinTicks;
+  }
+
+  copy(): Progress {
+    const copy = new Progress(this.id, this.nextIndex, this.#limits);
+    return Object.assign(copy, this, { inflight: this.inflight.copy() });
   }
 }

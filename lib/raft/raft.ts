@@ -13,6 +13,7 @@ import { dropReadsOf, flushReads, requestRead } from "./reads.ts";
 import { flushAppends, onPeerUnreachable } from "./replication.ts";
 import { createState, isEmpty, noEffects, type State } from "./state.ts";
 import { stepMessage } from "./step.ts";
+import { copyState } from "./snapshot.ts";
 import { startTransfer } from "./transfer.ts";
 import type {
   ConfigurationChange,
@@ -29,7 +30,7 @@ import type {
 
 /** One node's part in consensus. */
 export class Raft {
-  readonly #state: State;
+  #state: State;
 
   /**
    * Starts as a follower that knows what was durable.
@@ -200,6 +201,16 @@ export class Raft {
         active: peer.isActive(state.tick, state.electionTicks),
       })),
     };
+  }
+
+  /** The whole state as a copy, to be looked at or given to `restore`. */
+  snapshot(): State {
+    return copyState(this.#state);
+  }
+
+  /** Goes back, or over, to the state of a snapshot, which stays as it is. */
+  restore(snapshot: State): void {
+    this.#state = copyState(snapshot);
   }
 
   #flush(): void {
