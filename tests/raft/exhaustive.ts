@@ -14,7 +14,7 @@ import { type Edit, type Mutant, MUTANTS } from "./exhaustive/mutants.ts";
 import { Nodes } from "./exhaustive/node.ts";
 import { type Scenario, SCENARIOS, startOf } from "./exhaustive/scenarios.ts";
 import { search, type SearchOptions, type SearchResult } from "./exhaustive/search.ts";
-import type { Move } from "./exhaustive/world.ts";
+import type { Move } from "./exhaustive/model.ts";
 
 const ROOT = join(import.meta.dirname!, "../..");
 const SECONDS_MAX = 60;

@@ -2,8 +2,8 @@
 import { EMPTY_CONFIGURATION } from "../../../lib/raft/configuration.ts";
 import { hasQuorum } from "../../../lib/raft/quorum.ts";
 import type { Configuration, Entry } from "../../../lib/raft/types.ts";
+import type { Move, World } from "./model.ts";
 import type { Letter, ModelNode } from "./node.ts";
-import type { Move, World } from "./world.ts";
 
 /** The first rule that `after` breaks; undefined when all hold. */
 export function findViolation(

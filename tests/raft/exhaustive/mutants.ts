@@ -58,7 +58,8 @@ export const MUTANTS: readonly Mutant[] = [
     "  if (held <= state.commitIndex) return;",
   ], [
     "commit.ts",
-    "  assert(state.log.termAt(held) === state.term, `entry ${held} is not of term ${state.term}`);",
+    "  assert(state.log.termAt(held) === state.term, " +
+    "`entry ${held} is not of term ${state.term}`);",
     "",
   ]),
   mutant("a leader counts what its disk does not hold", ["proposals", 8], [
@@ -112,6 +113,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant("a configuration rules only once it is committed", ["removal", 10], [
     "commit.ts",
     "    configurationOf(state),\n    (id) => id === self",
-    "    state.configurations.at(Math.max(1, state.commitIndex)).configuration,\n    (id) => id === self",
+    "    state.configurations.at(Math.max(1, state.commitIndex)).configuration,\n" +
+    "    (id) => id === self",
   ]),
 ];

@@ -5,7 +5,8 @@ import type { Entry, NodeId, Term } from "../../../lib/raft/types.ts";
 import { commandEntry, memberOf } from "../harness.ts";
 import { internEntry } from "./encode.ts";
 import type { Letter, Nodes } from "./node.ts";
-import { advance, type Bounds, initialWorld, type Move, type Start, type World } from "./world.ts";
+import type { Bounds, Move, Start, World } from "./model.ts";
+import { advance, initialWorld } from "./world.ts";
 
 /** A search: where it begins, and bounds. */
 export interface Scenario {

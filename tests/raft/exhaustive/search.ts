@@ -1,13 +1,7 @@
 /** Depth-first search over everything that can happen, each state once. */
+import type { Bounds, Move, Start, Successor } from "./model.ts";
 import type { Nodes } from "./node.ts";
-import {
-  type Bounds,
-  Fingerprints,
-  type Move,
-  type Start,
-  type Successor,
-  successors,
-} from "./world.ts";
+import { Fingerprints, successors } from "./world.ts";
 
 /** What a search found out. */
 export interface SearchResult {
