@@ -1,5 +1,11 @@
 import type { Command } from "./command.ts";
-import { DEMO_OPTIONS, type OptionTable, SERVE_OPTIONS, SHELL_OPTIONS } from "./options.ts";
+import {
+  DEMO_OPTIONS,
+  INSPECT_OPTIONS,
+  type OptionTable,
+  SERVE_OPTIONS,
+  SHELL_OPTIONS,
+} from "./options.ts";
 
 /** Every command. The code of each is loaded when it is called, so that small ones start fast. */
 export const COMMANDS: readonly Command[] = [
@@ -21,6 +27,13 @@ export const COMMANDS: readonly Command[] = [
     summary: "load data into three nodes while killing them, then check that nothing is lost",
     options: DEMO_OPTIONS,
     run: async (call) => (await import("./demo.ts")).demo(call),
+  }),
+  command({
+    name: "inspect",
+    summary: "show and verify the files of a node, running or not, without changing them",
+    options: INSPECT_OPTIONS,
+    rest: { name: "DIR", description: "the data folder" },
+    run: async (call) => (await import("./inspect.ts")).inspect(call),
   }),
   command({
     name: "version",

@@ -188,8 +188,36 @@ export const DEMO_OPTIONS = {
   },
 } as const satisfies OptionTable;
 
+/** Options of `dqlite inspect`. */
+export const INSPECT_OPTIONS = {
+  entries: {
+    name: "entries",
+    type: "flag",
+    env: "DQLITE_INSPECT_ENTRIES",
+    description: "show every entry of the log, instead of ranges by term",
+    schema: flag(),
+  },
+  json: {
+    name: "json",
+    type: "flag",
+    env: "DQLITE_INSPECT_JSON",
+    description: "show everything as JSON",
+    schema: flag(),
+  },
+} as const satisfies OptionTable;
+
 /** Every table, for the keys a config file may have. */
-export const ALL_OPTIONS: readonly OptionTable[] = [SERVE_OPTIONS, SHELL_OPTIONS, DEMO_OPTIONS];
+export const ALL_OPTIONS: readonly OptionTable[] = [
+  SERVE_OPTIONS,
+  SHELL_OPTIONS,
+  DEMO_OPTIONS,
+  INSPECT_OPTIONS,
+];
+
+function flag() {
+  return z.enum(["true", "false"], { error: "must be true or false" }).optional()
+    .transform((text) => text === "true");
+}
 
 function oneOf<const Words extends readonly string[]>(words: Words) {
   return z.enum(words, { error: `must be one of ${words.join(", ")}` });

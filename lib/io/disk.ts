@@ -30,10 +30,16 @@ export interface DiskFile {
   close(): void;
 }
 
+/** How a file is opened. */
+export interface OpenFileOptions {
+  readonly create: boolean;
+  readonly readOnly?: boolean;
+}
+
 /** Files and folders. All methods throw the system's error, with the path in its message. */
 export interface Disk {
-  /** Opens a file for reading and writing. */
-  open(path: string, options: { readonly create: boolean }): DiskFile;
+  /** Opens a file for reading and, unless `readOnly` is set, for writing. */
+  open(path: string, options: OpenFileOptions): DiskFile;
   exists(path: string): boolean;
   /** Names in a folder, sorted; empty when there is no such folder. */
   list(folder: string): string[];
@@ -48,4 +54,6 @@ export interface Disk {
    * @returns A function that gives it back, or undefined when another process holds it.
    */
   lock(path: string): (() => void) | undefined;
+  /** Whether a process that lives holds the lock. Nothing is taken, made or removed. */
+  isLocked(path: string): boolean;
 }

@@ -4,7 +4,7 @@
  * operation can be made to fail.
  */
 import { assert } from "../base/assert.ts";
-import type { Disk, DiskFile } from "./disk.ts";
+import type { Disk, DiskFile, OpenFileOptions } from "./disk.ts";
 import { type Change, crashNames, MemoryContent } from "./disk_memory_content.ts";
 
 /** What a crash leaves to chance: answers whether one unsynced thing survives. */
@@ -95,7 +95,7 @@ export class MemoryDisk implements Disk {
     return next;
   }
 
-  open(path: string, options: { readonly create: boolean }): DiskFile {
+  open(path: string, options: OpenFileOptions): DiskFile {
     this.#check("open", path);
     let content = this.#names.get(path);
     if (content === undefined) {
@@ -158,6 +158,10 @@ export class MemoryDisk implements Disk {
     if (this.#locks.has(path)) return undefined;
     this.#locks.add(path);
     return () => this.#locks.delete(path);
+  }
+
+  isLocked(path: string): boolean {
+    return this.#locks.has(path);
   }
 
   #change(path: string, content: MemoryContent | undefined): void {

@@ -20,8 +20,8 @@ import {
   writeSync,
 } from "node:fs";
 import { assert } from "../base/assert.ts";
-import type { Disk, DiskFile } from "./disk.ts";
-import { lockFile } from "./process_lock.ts";
+import type { Disk, DiskFile, OpenFileOptions } from "./disk.ts";
+import { isLockHeld, lockFile } from "./process_lock.ts";
 import { WritePolicy } from "./write_policy.ts";
 
 /** Joined batches up to this size share one buffer, which stays allocated. */
@@ -33,8 +33,9 @@ const DIRECT_STREAK_MAX = 8;
 export class NodeDisk implements Disk {
   readonly #scheduler = new DurableWrites();
 
-  open(path: string, options: { readonly create: boolean }): DiskFile {
-    const flags = constants.O_RDWR | (options.create ? constants.O_CREAT : 0);
+  open(path: string, options: OpenFileOptions): DiskFile {
+    const access = options.readOnly === true ? constants.O_RDONLY : constants.O_RDWR;
+    const flags = access | (options.create ? constants.O_CREAT : 0);
     return new NodeFile(path, openSync(path, flags, 0o644), this.#scheduler);
   }
 
@@ -74,6 +75,10 @@ export class NodeDisk implements Disk {
 
   lock(path: string): (() => void) | undefined {
     return lockFile(path);
+  }
+
+  isLocked(path: string): boolean {
+    return isLockHeld(path);
   }
 }
 

@@ -12,6 +12,7 @@ const FORMAT = 1;
 const IDENTITY = "identity.json";
 const IDENTITY_NEW = "identity.json.new";
 const LOCK = "lock";
+const LOG = "log";
 const IDENTITY_BYTES_MAX = 4096;
 
 /** Who the node of a folder is. */
@@ -75,7 +76,7 @@ class OpenFolder implements DataFolder {
 
   constructor(disk: Disk, path: string, identity: FolderIdentity, unlock: () => void) {
     this.path = path;
-    this.logPath = `${path}/log`;
+    this.logPath = `${path}/${LOG}`;
     this.#disk = disk;
     this.#identity = identity;
     this.#unlock = unlock;
@@ -154,7 +155,17 @@ function writeIdentity(disk: Disk, path: string, identity: FolderIdentity): void
   disk.syncFolder(path);
 }
 
-function readIdentity(disk: Disk, path: string): FolderIdentity | undefined {
+/** Where things are in a data folder, for those who only look. */
+export function folderPaths(path: string): { identity: string; lock: string; log: string } {
+  return { identity: `${path}/${IDENTITY}`, lock: `${path}/${LOCK}`, log: `${path}/${LOG}` };
+}
+
+/**
+ * Who the node of a folder is; undefined when it is no data folder yet.
+ *
+ * @throws {DatabaseError} `CORRUPT` when the file is damaged, `DATA_FOLDER` when it is newer.
+ */
+export function readIdentity(disk: Disk, path: string): FolderIdentity | undefined {
   const name = `${path}/${IDENTITY}`;
   if (!disk.exists(name)) return undefined;
   const file = disk.open(name, { create: false });
@@ -205,18 +216,23 @@ function checksumOf({ nodeId, clusterId, createdAt }: FolderIdentity): string {
 }
 
 function inUse(disk: Disk, path: string): DatabaseError {
-  let owner = "another process";
+  const owner = lockOwner(disk, path);
+  return new DatabaseError("DATA_FOLDER", `${path} is in use by ${owner}`, {
+    hint: "Every node needs a data folder of its own.",
+  });
+}
+
+/** `process 77`, or `another process`: who holds the folder's lock is a courtesy only. */
+export function lockOwner(disk: Disk, path: string): string {
   try {
     const file = disk.open(`${path}/${LOCK}`, { create: false });
     const pid = new TextDecoder().decode(file.read(0, 20)).trim();
     file.close();
-    if (/^\d+$/.test(pid)) owner = `process ${pid}`;
+    if (/^\d+$/.test(pid)) return `process ${pid}`;
   } catch {
-    // Who holds it is a courtesy only.
+    // Nobody wrote it yet.
   }
-  return new DatabaseError("DATA_FOLDER", `${path} is in use by ${owner}`, {
-    hint: "Every node needs a data folder of its own.",
-  });
+  return "another process";
 }
 
 function explain(path: string, error: unknown): DatabaseError {

@@ -50,6 +50,24 @@ export function lockFile(path: string): (() => void) | undefined {
   return () => rmSync(claim, { force: true });
 }
 
+/** Whether a process that lives holds the lock named by `path`; nothing is changed. */
+export function isLockHeld(path: string): boolean {
+  const folder = dirname(path);
+  const prefix = `${basename(path)}.`;
+  if (!existsSync(folder)) return false;
+  return readdirSync(folder).some((name) => {
+    const owner = ownerOf(name, prefix);
+    if (owner === undefined || identityOf(Number(owner.split("-")[0])) !== owner) return false;
+    return (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0) > 0;
+  });
+}
+
+/** Who made a claim, from its file's name; undefined when it is no claim. */
+function ownerOf(name: string, prefix: string): string | undefined {
+  const owner = name.slice(prefix.length);
+  return name.startsWith(prefix) && /^\d+-\d+-[\w-]+$/.test(owner) ? owner : undefined;
+}
+
 /** True when this process may take the lock, false when another holds it or will. */
 function decide(folder: string, prefix: string, self: string): boolean {
   const deadlineMs = performance.now() + DECIDE_TIMEOUT_MS;
@@ -68,8 +86,8 @@ function decide(folder: string, prefix: string, self: string): boolean {
 function claims(folder: string, prefix: string): Claim[] {
   const found: Claim[] = [];
   for (const name of readdirSync(folder)) {
-    const owner = name.slice(prefix.length);
-    if (!name.startsWith(prefix) || !/^\d+-\d+-[\w-]+$/.test(owner)) continue;
+    const owner = ownerOf(name, prefix);
+    if (owner === undefined) continue;
     const path = join(folder, name);
     if (identityOf(Number(owner.split("-")[0])) !== owner) {
       rmSync(path, { force: true });

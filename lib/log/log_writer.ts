@@ -185,7 +185,7 @@ export class LogWriter {
     segment.file.writeDurably("log batch", segment.end, batch.parts, written);
   }
 
-  /** Both slots hold term and vote then, as the records that are given up may have been the last. */
+  /** Both slots hold term and vote then: records that are given up may have been the last. */
   #moveFirst(): void {
     const sequence = this.#newFirst;
     this.#newFirst = 0;

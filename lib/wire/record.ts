@@ -40,7 +40,8 @@ export interface RecordHead {
   readonly entry: Entry["type"] | undefined;
   readonly bodySizeBytes: number;
   /**
-   * Entry, base: index. Hard state: vote or 0. Truncate: first index that goes. Batch, close: number.
+   * Entry, base: index. Hard state: vote or 0. Truncate: first index that goes. Batch, close:
+   * number.
    */
   readonly index: number;
   /** Entry, hard state, base: term. Batch: its size in bytes, itself included. Else 0. */

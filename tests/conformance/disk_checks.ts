@@ -191,7 +191,9 @@ export const DISK_CHECKS: readonly DiskCheck[] = [
       const unlock = disk.lock(`${folder}/lock`);
       ok(unlock !== undefined);
       strictEqual(disk.lock(`${folder}/lock`), undefined);
+      strictEqual(disk.isLocked(`${folder}/lock`), true);
       unlock();
+      strictEqual(disk.isLocked(`${folder}/lock`), false);
       const again = disk.lock(`${folder}/lock`);
       ok(again !== undefined);
       again();
