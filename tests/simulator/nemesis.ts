@@ -19,7 +19,6 @@ export class Nemesis {
   readonly #cluster: Cluster;
   readonly #electionUs: number;
   #over = false;
-  #tampered = 0;
 
   constructor(
     world: World,
@@ -138,7 +137,7 @@ export class Nemesis {
   #pause(): void {
     const owner = this.#running()?.life;
     if (owner === undefined) return;
-    const us = this.#world.delayUs(this.#electionUs);
+    const us = this.#world.delayUs(4 * this.#electionUs);
     this.#counters.hit("node paused");
     this.#world.tell(owner.nodeId, () => `stands still for ${us} µs`);
     owner.pausedUntilUs = Math.max(owner.pausedUntilUs, this.#world.nowUs + us);
@@ -255,7 +254,7 @@ export class Nemesis {
     const cluster = this.#cluster;
     const lost = cluster.nodes.filter((node) => node.lost).length;
     // A disk that was promised to hold is gone: fewer than a quorum may be so.
-    if (lost >= LOST_MAX || this.#tampered > lost || this.#settings.voters < 3) return;
+    if (lost >= LOST_MAX || this.#settings.voters < 3) return;
     const configuration = cluster.leading?.running?.raft.status().configuration;
     if (configuration === undefined || configuration.voters.length < 3) return;
     if (configuration.votersOutgoing.length > 0 && configuration.votersOutgoing.length < 3) return;

@@ -203,7 +203,8 @@ export class SimulatedNode implements Endpoint, NodeView {
     if (this.#owner !== undefined || !this.founded || this.#tampered !== undefined) return;
     const paths = this.#disk.list(LOG_FOLDER).map((name) => `${LOG_FOLDER}/${name}`);
     if (this.#disk.exists(checkpointPath(FOLDER))) paths.push(checkpointPath(FOLDER));
-    const path = world.pick(paths);
+    const slots = paths.filter((path) => path.includes("/state."));
+    const path = world.pick(world.chance(300) ? slots : paths);
     if (path === undefined) return;
     const file = this.#disk.open(path, { create: false });
     const size = file.size();

@@ -27,6 +27,8 @@ export class ObservedRaft extends Raft {
   #campaigns = 0;
   #transferring = false;
   #configurationIndex = 0;
+  /** Where the log holds configurations. */
+  readonly #placed: number[] = [];
   readonly #electionTicks: number;
   #ticks = 0;
   /** When this node began to lead, in its ticks. */
@@ -41,6 +43,9 @@ export class ObservedRaft extends Raft {
     this.#electionTicks = options.electionTicks;
     this.#windowIsSmall = (options.limits?.inflightMessagesMax ?? 64) < 16;
     this.#configurationIndex = this.status().configurationIndex;
+    for (const { index, configuration } of restored.entries) {
+      if (configuration !== undefined) this.#placed.push(index);
+    }
   }
 
   override step(from: NodeId, message: Message): void {
@@ -156,6 +161,7 @@ export class ObservedRaft extends Raft {
 
   #observe(effects: Effects): void {
     const counters = this.#counters;
+    this.#place(effects);
     if (effects.truncateFrom !== undefined) counters.hit("log truncated");
     if (effects.hardState?.votedFor === this.#id) {
       if (this.#campaigns++ > 0) counters.hit("election repeated");
@@ -180,10 +186,22 @@ export class ObservedRaft extends Raft {
     }
   }
 
+  /** The latest configuration of the log is the one in force. */
+  #place({ truncateFrom, append }: Effects): void {
+    const placed = this.#placed;
+    while (truncateFrom !== undefined && placed.at(-1)! >= truncateFrom) placed.pop();
+    for (const entry of append) if (entry.type === "configuration") placed.push(entry.index);
+  }
+
   /** One change at a time, and nobody leads who is not part of it any more. */
   #checkConfiguration(effects: Effects): void {
-    if (this.role !== "leader") return;
     const { configuration, configurationIndex, established } = this.status();
+    const latest = this.#placed.at(-1) ?? 0;
+    require(
+      configurationIndex === latest,
+      () => `n${this.#id} obeys entry ${configurationIndex}, its log has one at ${latest}`,
+    );
+    if (this.role !== "leader") return;
     const appended = effects.append.filter((entry) => entry.type === "configuration").length;
     require(
       appended === 0 || appended === 1 && this.#configurationIndex <= this.commitIndex,
