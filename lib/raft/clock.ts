@@ -4,8 +4,8 @@ import { announceCommit, broadcastHeartbeats } from "./heartbeat.ts";
 import { hasQuorum } from "./quorum.ts";
 import { expireForwardedReads, startRound } from "./reads.ts";
 import { becomeFollower } from "./role.ts";
-import { configurationOf, type Leadership, type State } from "./state.ts";
-import { tickTransfer } from "./transfer.ts";
+import { configurationOf, isStalled, type Leadership, type State } from "./state.ts";
+import { resign, tickTransfer } from "./transfer.ts";
 
 /** Lets one tick pass. */
 export function tickState(state: State): void {
@@ -26,6 +26,10 @@ function tickLeader(state: State, leadership: Leadership): void {
   }
   if (!isHeard(state, leadership)) {
     becomeFollower(state, state.term, undefined);
+    return;
+  }
+  if (isStalled(state) && !isAlone(state)) {
+    resign(state, leadership);
     return;
   }
   tickTransfer(state, leadership);
@@ -50,4 +54,9 @@ function isHeard(state: State, leadership: Leadership): boolean {
     configurationOf(state),
     (id) => id === state.id || progress.get(id)?.isActive(state.tick, state.electionTicks) === true,
   );
+}
+
+/** Whether this node decides by itself: then nobody could take over. */
+function isAlone(state: State): boolean {
+  return hasQuorum(configurationOf(state), (id) => id === state.id);
 }

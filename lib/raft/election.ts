@@ -15,6 +15,7 @@ import {
 import {
   configurationOf,
   isPromotable,
+  isStalled,
   send,
   sendOnSync,
   type State,
@@ -148,9 +149,12 @@ function commitHint(state: State): { commitIndex: number; commitTerm: Term } {
   return { commitIndex: state.commitIndex, commitTerm: state.log.termAt(state.commitIndex) ?? 0 };
 }
 
-/** A node that cannot lead stops trusting a leader that fell silent. */
+/**
+ * A node that cannot lead stops trusting a leader that fell silent; so does one whose disk stands
+ * still, as its own vote would never count.
+ */
 export function onElectionTimeout(state: State): void {
-  if (isPromotable(state)) {
+  if (isPromotable(state) && !isStalled(state)) {
     startPreVote(state);
     return;
   }

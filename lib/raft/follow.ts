@@ -7,7 +7,7 @@
 import { assert } from "../base/assert.ts";
 import { commitTo } from "./commit.ts";
 import { becomeFollower, resetElectionTimer } from "./role.ts";
-import { appendEntry, send, sendOnSync, type State, truncateLog } from "./state.ts";
+import { appendEntry, isStalled, send, sendOnSync, type State, truncateLog } from "./state.ts";
 import { isMember } from "./configuration.ts";
 import type { Entry, LogIndex, Message, NodeId } from "./types.ts";
 
@@ -128,6 +128,11 @@ export function onHeartbeatRequest(
     `node ${from} knows entry ${commitIndex} to be here, but the log ends at ` +
       `${state.log.lastIndex}: acknowledged entries were lost`,
   );
+  if (isStalled(state)) {
+    // Nothing that it is sent can count: to the leader it is as good as gone.
+    commitTo(state, commitIndex);
+    return;
+  }
   commitTo(state, commitIndex);
   send(state, from, { type: "heartbeat_response", term: state.term, round });
 }

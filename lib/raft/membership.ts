@@ -9,15 +9,8 @@ import { announceCommit } from "./heartbeat.ts";
 import { hasQuorum } from "./quorum.ts";
 import { confirmRounds } from "./reads.ts";
 import { becomeFollower, syncPeers } from "./role.ts";
-import {
-  appendEntry,
-  configurationOf,
-  isPromotable,
-  type Leadership,
-  send,
-  type State,
-} from "./state.ts";
-import { dropTransferOfStranger } from "./transfer.ts";
+import { appendEntry, isPromotable, type Leadership, send, type State } from "./state.ts";
+import { dropTransferOfStranger, resign } from "./transfer.ts";
 import type {
   Configuration,
   ConfigurationChange,
@@ -111,17 +104,8 @@ function dismissRemoved(state: State): void {
 /** A leader that is not part of the cluster any more hands over to the best voter. */
 function retire(state: State, leadership: Leadership): void {
   assert(state.removed, "only a removed leader retires");
-  const { voters } = configurationOf(state);
-  let best = leadership.peers[0];
-  for (const peer of leadership.peers) {
-    if (!voters.includes(peer.id)) continue;
-    const better = best === undefined || !voters.includes(best.id) ||
-      peer.matchIndex > best.matchIndex;
-    if (better) best = peer;
-  }
   announceCommit(state, leadership);
-  if (best !== undefined) send(state, best.id, { type: "timeout_now", term: state.term });
-  becomeFollower(state, state.term, undefined);
+  resign(state, leadership);
 }
 
 /** Tells a node that asks for votes that it was removed, when that is certain here. */

@@ -11,7 +11,7 @@ import type { RaftOptions, RestoredState } from "./options.ts";
 import { type Proposal, proposeCommands } from "./propose.ts";
 import { dropReadsOf, flushReads, requestRead } from "./reads.ts";
 import { flushAppends, onPeerUnreachable } from "./replication.ts";
-import { createState, isEmpty, noEffects, type State } from "./state.ts";
+import { createState, isEmpty, noEffects, noteProgress, type State } from "./state.ts";
 import { stepMessage } from "./step.ts";
 import { copyState } from "./snapshot.ts";
 import { startTransfer } from "./transfer.ts";
@@ -117,6 +117,7 @@ export class Raft {
   /** A write, and all before it, is durable. Marks may be skipped, later ones stand for them. */
   onDurable(mark: LogMark): void {
     const state = this.#state;
+    noteProgress(state, mark);
     const { durable } = state;
     const isNewer = mark.leaderTerm > durable.leaderTerm ||
       (mark.leaderTerm === durable.leaderTerm && mark.index > durable.index);

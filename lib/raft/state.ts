@@ -78,6 +78,14 @@ export interface ReadState {
   pendingCount: number;
 }
 
+/** What the disk owes. */
+export interface PendingWrite {
+  /** The mark of the latest write. */
+  readonly mark: LogMark;
+  /** When the disk last made progress, or the oldest of these writes was handed to it. */
+  readonly sinceTick: number;
+}
+
 export interface State {
   readonly id: NodeId;
   readonly random: Random;
@@ -91,6 +99,8 @@ export interface State {
   votedFor: NodeId | undefined;
   /** The latest write that is known to be durable. */
   durable: LogMark;
+  /** Set while a write is not known to be durable. */
+  writing: PendingWrite | undefined;
   commitIndex: LogIndex;
 
   role: Role;
@@ -145,6 +155,7 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
     term,
     votedFor,
     durable: { leaderTerm: term, index: log.lastIndex },
+    writing: undefined,
     commitIndex,
     role: "follower",
     leader: undefined,
@@ -260,7 +271,33 @@ export function truncateLog(state: State, index: LogIndex): void {
 }
 
 function markWrite(state: State): void {
-  state.effects.mark = { leaderTerm: state.term, index: state.log.lastIndex };
+  const mark = { leaderTerm: state.term, index: state.log.lastIndex };
+  state.effects.mark = mark;
+  state.writing = { mark, sinceTick: state.writing?.sinceTick ?? state.tick };
+}
+
+/** Notes that the disk made progress: everything up to `mark` is durable. */
+export function noteProgress(state: State, mark: LogMark): void {
+  const { writing } = state;
+  if (writing === undefined) return;
+  state.writing = isBehind(mark, writing.mark)
+    ? { mark: writing.mark, sinceTick: state.tick }
+    : undefined;
+}
+
+/** Whether `mark` comes before `other`. */
+export function isBehind(mark: LogMark, other: LogMark): boolean {
+  if (mark.leaderTerm !== other.leaderTerm) return mark.leaderTerm < other.leaderTerm;
+  return mark.index < other.index;
+}
+
+/**
+ * Whether the disk owes a write and has made no progress for the longest election timeout. Such a
+ * node must not pass for a healthy one: it keeps nothing it is told.
+ */
+export function isStalled(state: State): boolean {
+  const { writing } = state;
+  return writing !== undefined && state.tick - writing.sinceTick >= 2 * state.electionTicks;
 }
 
 /** Bytes of an entry's payload, as the bounds of the core count them. */

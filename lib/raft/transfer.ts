@@ -3,6 +3,7 @@
  * up to date, and tells it to campaign at once. It gives up after an election timeout.
  */
 import type { Progress } from "./progress.ts";
+import { becomeFollower } from "./role.ts";
 import { configurationOf, type Leadership, send, type State } from "./state.ts";
 import type { NodeId, ProposalResult } from "./types.ts";
 
@@ -57,4 +58,30 @@ export function dropTransferOfStranger(state: State, leadership: Leadership): vo
   if (transfer === undefined || configurationOf(state).voters.includes(transfer.to)) return;
   leadership.transfer = undefined;
   state.effects.changed = true;
+}
+
+/** Stops leading at once; the voter that is best prepared is told to campaign. */
+export function resign(state: State, leadership: Leadership): void {
+  const successor = bestSuccessor(state, leadership);
+  if (successor !== undefined) {
+    send(state, successor.id, { type: "timeout_now", term: state.term });
+  }
+  becomeFollower(state, state.term, undefined);
+}
+
+/** Of the voters that answer, or else of all, the one that holds most of the log. */
+function bestSuccessor(state: State, leadership: Leadership): Progress | undefined {
+  const { voters } = configurationOf(state);
+  let best: Progress | undefined;
+  for (const peer of leadership.peers) {
+    if (!voters.includes(peer.id)) continue;
+    if (best === undefined || isBetter(state, peer, best)) best = peer;
+  }
+  return best;
+}
+
+function isBetter(state: State, peer: Progress, best: Progress): boolean {
+  const isActive = peer.isActive(state.tick, state.electionTicks);
+  if (isActive !== best.isActive(state.tick, state.electionTicks)) return isActive;
+  return peer.matchIndex > best.matchIndex;
 }

@@ -55,7 +55,8 @@ export function encodeEntries(entries: readonly Entry[]): string {
  * distances, up to where they make no difference.
  */
 export function encodeCore(state: State): string {
-  const { durable, votes, leadership } = state;
+  const { durable, writing, votes, leadership } = state;
+  const owed = writing && Math.min(state.tick - writing.sinceTick, 2 * state.electionTicks);
   const votesText = [...votes].sort(([a], [b]) => a - b).map(([id, yes]) =>
     `${id}${yes ? "+" : "-"}`
   );
@@ -68,6 +69,7 @@ export function encodeCore(state: State): string {
     state.commitIndex,
     durable.leaderTerm,
     durable.index,
+    writing && `${writing.mark.leaderTerm}/${writing.mark.index}/${owed}`,
     state.electionElapsed,
     state.electionTimeout,
     votesText.join(""),
