@@ -85,7 +85,7 @@ const VOTES: readonly Mutant[] = [
   mutant("a pre-vote moves the voter to its term", [
     "lib/raft/step.ts",
     "      if (message.preVote) return true;",
-    "      if (message.preVote && state.role !== \"leader\") {\n" +
+    '      if (message.preVote && state.role !== "leader") {\n' +
     "        becomeFollower(state, message.term - 1, undefined);\n        return true;\n      }",
   ]),
   mutant("answers of an old term count", [
@@ -158,9 +158,9 @@ const REPLICATION: readonly Mutant[] = [
   ]),
   mutant("an acknowledgement leaves before the sync", [
     FOLLOW,
-    "  sendOnSync(state, to, {\n    type: \"append_response\",\n    term: state.term,\n" +
+    '  sendOnSync(state, to, {\n    type: "append_response",\n    term: state.term,\n' +
     "    prevIndex: first,",
-    "  send(state, to, {\n    type: \"append_response\",\n    term: state.term,\n" +
+    '  send(state, to, {\n    type: "append_response",\n    term: state.term,\n' +
     "    prevIndex: first,",
   ]),
   mutant("a leader counts what its disk does not hold", [

@@ -175,7 +175,9 @@ export class ObservedRaft extends Raft {
     }
     for (const { index } of effects.reads) {
       if (index === undefined) counters.hit("read refused");
-      else counters.hit(this.role === "leader" ? "leader read confirmed" : "follower read confirmed");
+      else {counters.hit(
+          this.role === "leader" ? "leader read confirmed" : "follower read confirmed",
+        );}
     }
     if (effects.changed) this.#observeChange(effects);
     if (this.#windowIsSmall && this.role === "leader" && effects.append.length > 0) {

@@ -210,7 +210,9 @@ export class PageMachine implements StateMachine {
   #copy(pages: Pages, from: number, to: number): void {
     const file = this.#options.disk.open(this.#path, { create: false });
     try {
-      for (let page = from; page < to; page++) file.write(page * PAGE_BYTES, pageBytes(pages, page));
+      for (let page = from; page < to; page++) {
+        file.write(page * PAGE_BYTES, pageBytes(pages, page));
+      }
     } finally {
       file.close();
     }
@@ -228,7 +230,9 @@ export class PageMachine implements StateMachine {
     const pages = new Pages();
     const file = disk.open(this.#path, { create: true });
     try {
-      for (let page = 0; page < PAGES; page++) file.write(page * PAGE_BYTES, pageBytes(pages, page));
+      for (let page = 0; page < PAGES; page++) {
+        file.write(page * PAGE_BYTES, pageBytes(pages, page));
+      }
       file.truncate(PAGES * PAGE_BYTES);
       file.sync();
     } finally {

@@ -85,7 +85,10 @@ export class Oracle {
     const { appliedIndex } = replica;
     if (appliedIndex === seen.appliedIndex) return;
     require(appliedIndex > seen.appliedIndex, () => `n${node.id} goes back to ${appliedIndex}`);
-    require(appliedIndex <= raft.commitIndex, () => `n${node.id} applies ${appliedIndex} too early`);
+    require(
+      appliedIndex <= raft.commitIndex,
+      () => `n${node.id} applies ${appliedIndex} too early`,
+    );
     seen.appliedIndex = appliedIndex;
     if (replica.mode === "following" && replica.readable && machine.exists) {
       this.history.shows(appliedIndex, machine.pages, `n${node.id}`);
