@@ -177,8 +177,8 @@ export class SqliteMachine implements StateMachine {
 
   /**
    * Applies the next part of the batch whose last part is at `index`. Earlier parts are read back
-   * from the log: they are nothing until the last one is committed, as their leader may have died in
-   * between.
+   * from the log: they are nothing until the last one is committed, as their leader may have died
+   * in between.
    *
    * @returns Whether that was the last part: only then anything is to be seen.
    */

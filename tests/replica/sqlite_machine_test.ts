@@ -105,7 +105,7 @@ test("a batch in parts is applied in slices, and seen only as a whole", async ()
   expect(follower.query("SELECT count(*) FROM t")).toBe(2500n);
 });
 
-test("parts that passed by are read once; after a start in their middle they are found", async () => {
+test("parts that passed by are read once; after a start they are found again", async () => {
   const [leader, follower] = await pair();
   leader.write(LARGE);
   const parts = leader.drain();

@@ -107,7 +107,8 @@ const REPLICATION: readonly Mutant[] = [
     "  if (held <= state.commitIndex) return;",
   ], [
     COMMIT,
-    "  assert(state.log.termAt(held) === state.term, `entry ${held} is not of term ${state.term}`);",
+    "  assert(state.log.termAt(held) === state.term, `entry ${held} is not of term " +
+    "${state.term}`);",
     "",
   ]),
   // The hints of a refusal are exact, so that the first append after it cuts off whatever differs.
@@ -212,7 +213,8 @@ const MEMBERSHIP: readonly Mutant[] = [
     "  effects.changed = true;",
   ], [
     "lib/raft/configuration.ts",
-    "    assert(placed.index > this.latest.index, `configuration ${placed.index} is not the newest`);",
+    "    assert(placed.index > this.latest.index, `configuration ${placed.index} is not " +
+    "the newest`);",
     "",
   ]),
   mutant("the outgoing voters are not asked", [

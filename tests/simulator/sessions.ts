@@ -4,7 +4,7 @@
  * leadership was confirmed since it was asked for; when leadership is lost, everything that runs is
  * reported before the node hears that the sessions are quiet.
  */
-import { DatabaseError } from "../../lib/base/errors.ts";
+import type { DatabaseError } from "../../lib/base/errors.ts";
 import type { Replica } from "../../lib/replica/replica.ts";
 import type { OpenRead, Requests } from "./checkers/requests.ts";
 import type { Counters } from "./marks.ts";

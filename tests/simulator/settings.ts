@@ -1,7 +1,7 @@
 /**
- * Swarm testing: each seed draws which faults there are and how often, and sizes and speeds, since a
- * run with everything turned on hides what only shows when something else is absent (Groce et al.,
- * "Swarm Testing", 2012). Times are in microseconds of simulated time, chances in thousandths.
+ * Swarm testing: each seed draws which faults there are and how often, and sizes and speeds, since
+ * a run with everything turned on hides what only shows when something else is absent (Groce et
+ * al., "Swarm Testing", 2012). Times are in microseconds of simulated time, chances in thousandths.
  */
 import { below, SeededRandom } from "../../lib/base/random.ts";
 import type { RaftLimits } from "../../lib/raft/options.ts";
