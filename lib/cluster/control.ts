@@ -1,6 +1,7 @@
 /** Requests that nodes put to each other about the cluster itself, as JSON. */
 import { z } from "zod";
 import { DatabaseError } from "../base/errors.ts";
+import { WEIGHT_MAX } from "../raft/priority.ts";
 import type { JoinReply } from "./membership.ts";
 
 const NODE_ID = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);
@@ -11,6 +12,7 @@ export const joinRequest = z.object({
   id: NODE_ID,
   address: z.string().min(1).max(300),
   httpUrl: z.string().min(1).max(300),
+  weight: z.number().int().min(0).max(WEIGHT_MAX).optional(),
 });
 
 const joinReply = z.discriminatedUnion("status", [

@@ -4,6 +4,7 @@ import { LEADER_WAIT_MS } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Log } from "../observe/log.ts";
 import type { Raft } from "../raft/raft.ts";
+import { weightIn, weightOf } from "../raft/priority.ts";
 import type { ConfigurationChange, LogIndex, Member, NodeId } from "../raft/types.ts";
 import type { Replica } from "../replica/replica.ts";
 
@@ -58,7 +59,7 @@ export class Membership {
 
   /**
    * Takes a node in, as a learner; it becomes a voter once it has caught up. Asked again by a
-   * member, it brings the member's addresses up to date.
+   * member, it brings the member's addresses and weight up to date.
    *
    * @throws {DatabaseError} `NO_LEADER`, `MEMBERSHIP`, `LEADERSHIP_LOST`.
    */
@@ -81,7 +82,10 @@ export class Membership {
       );
     }
     if (known === undefined) await this.#change({ type: "add_learner", member });
-    else if (known.address !== member.address || known.httpUrl !== member.httpUrl) {
+    else if (
+      known.address !== member.address || known.httpUrl !== member.httpUrl ||
+      (member.weight !== undefined && member.weight !== weightOf(known))
+    ) {
       await this.#change({ type: "update_member", member });
     }
     return { status: "member", clusterId: this.#clusterId };
@@ -95,7 +99,7 @@ export class Membership {
   /**
    * Hands leadership over.
    *
-   * @param id To whom; undefined for the voter that is furthest ahead.
+   * @param id To whom; undefined for the voter of the highest weight, or furthest ahead.
    * @throws {DatabaseError} `NOT_LEADER`, or `MEMBERSHIP` when nobody can or will take it.
    */
   async transfer(id: NodeId | undefined): Promise<void> {
@@ -119,12 +123,16 @@ export class Membership {
     }
   }
 
-  /** The voter that is furthest ahead; one that answered lately goes before one that did not. */
+  /** Of the voters that answered lately, if any, the one of the highest weight that is ahead. */
   #bestSuccessor(): NodeId | undefined {
     const { peers, configuration } = this.#raft.status();
     return peers
       .filter(({ id }) => configuration.voters.includes(id))
-      .toSorted((a, b) => Number(b.active) - Number(a.active) || b.matchIndex - a.matchIndex)[0]
+      .toSorted((a, b) =>
+        Number(b.active) - Number(a.active) ||
+        weightIn(configuration, b.id) - weightIn(configuration, a.id) ||
+        b.matchIndex - a.matchIndex
+      )[0]
       ?.id;
   }
 

@@ -2,10 +2,11 @@
  * Configurations as values, and the ones a log holds.
  *
  * A change of voters takes two entries (thesis, §4.3): the joint one, then the one that leaves it.
- * Learners and addresses are outside every quorum, so changing them takes one.
+ * Learners, addresses and weights are outside every quorum, so changing them takes one.
  */
 import { assert, present, unreachable } from "../base/assert.ts";
 import { MEMBERS_MAX } from "../base/limits.ts";
+import { isWeight, WEIGHT_MAX, weightOf } from "./priority.ts";
 import type { Configuration, ConfigurationChange, LogIndex, Member, NodeId } from "./types.ts";
 
 /** Nobody takes part: what a node knows before its first entry. */
@@ -90,6 +91,7 @@ function addLearner(current: Configuration, member: Member): ChangeResult {
     return { invalid: `Cannot add node ${member.id}: an id is a positive integer` };
   }
   if (isMember(current, member.id)) return { invalid: `Node ${member.id} is a member already` };
+  if (!isWeight(weightOf(member))) return { invalid: invalidWeight(member) };
   if (current.members.length >= MEMBERS_MAX) {
     return {
       invalid: `Cannot add node ${member.id}: a cluster has at most ${MEMBERS_MAX} members`,
@@ -142,8 +144,20 @@ function remove(current: Configuration, id: NodeId): ChangeResult {
 
 function updateMember(current: Configuration, member: Member): ChangeResult {
   if (!isMember(current, member.id)) return { invalid: `Node ${member.id} is not a member` };
-  const members = current.members.map((known) => known.id === member.id ? member : known);
+  if (!isWeight(weightOf(member))) return { invalid: invalidWeight(member) };
+  const members = current.members.map((known) =>
+    known.id === member.id ? keepWeight(member, known) : known
+  );
   return { configuration: { ...current, members } };
+}
+
+function keepWeight(member: Member, known: Member): Member {
+  const isKept = member.weight === undefined && known.weight !== undefined;
+  return isKept ? { ...member, weight: known.weight } : member;
+}
+
+function invalidWeight({ id, weight }: Member): string {
+  return `Weight ${weight} of node ${id} is no whole number from 0 to ${WEIGHT_MAX}`;
 }
 
 function withId(ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
@@ -170,7 +184,10 @@ export function checkConfiguration(configuration: Configuration): void {
   assert(members.length <= MEMBERS_MAX, `${members.length} members are too many`);
   const ids = new Set([...voters, ...votersOutgoing, ...learners]);
   assert(ids.size === members.length, "members and roles differ");
-  for (const { id } of members) assert(ids.has(id), `member ${id} has no role`);
+  for (const member of members) {
+    assert(ids.has(member.id), `member ${member.id} has no role`);
+    assert(isWeight(weightOf(member)), `bad weight ${member.weight}`);
+  }
   for (const id of learners) assert(!isVoter(configuration, id), `learner ${id} votes`);
 }
 

@@ -1,4 +1,5 @@
 /** One line of text for each value of the core: for logs, operators and tests. */
+import { DEFAULT_WEIGHT, weightOf } from "./priority.ts";
 import type {
   Configuration,
   Effects,
@@ -23,12 +24,16 @@ export function describeEntry(entry: Entry): string {
   }
 }
 
-/** `voters=1,2,3 outgoing=1,2 learners=4`; parts that are empty are left out. */
+/** `voters=1,2,3 outgoing=1,2 learners=4 weights=3:0`; parts that are empty are left out. */
 export function describeConfiguration(configuration: Configuration): string {
-  const { voters, votersOutgoing, learners } = configuration;
+  const { voters, votersOutgoing, learners, members } = configuration;
   let text = `voters=${voters.join()}`;
   if (votersOutgoing.length > 0) text += ` outgoing=${votersOutgoing.join()}`;
   if (learners.length > 0) text += ` learners=${learners.join()}`;
+  const weighed = members.filter((member) => weightOf(member) !== DEFAULT_WEIGHT);
+  if (weighed.length > 0) {
+    text += ` weights=${weighed.map((member) => `${member.id}:${weightOf(member)}`).join()}`;
+  }
   return text;
 }
 

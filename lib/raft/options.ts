@@ -27,7 +27,10 @@ export interface RaftOptions {
   readonly id: NodeId;
   /** Spreads election timeouts, and sets where read tickets start. */
   readonly random: Random;
-  /** Ticks of silence after which a leader counts as lost; drawn from `[n, 2n)` for each wait. */
+  /**
+   * Ticks of silence after which a leader counts as lost; drawn from `[n, 2n)` for each wait,
+   * later for a node of lower weight than other voters.
+   */
   readonly electionTicks: number;
   /** Ticks between two heartbeats. */
   readonly heartbeatTicks: number;

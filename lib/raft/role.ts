@@ -1,11 +1,11 @@
 /** Becoming a follower, candidate or leader: what each transition resets. */
 import { assert } from "../base/assert.ts";
-import { below } from "../base/random.ts";
 import { Progress } from "./progress.ts";
 import { dropReads } from "./reads.ts";
 import {
   appendEntry,
   configurationOf,
+  drawTimeout,
   type Leadership,
   type State,
   writeHardState,
@@ -15,7 +15,7 @@ import type { NodeId, Term } from "./types.ts";
 /** A sign of a valid leader, or a new wait: starts the election timer with a fresh timeout. */
 export function resetElectionTimer(state: State): void {
   state.electionElapsed = 0;
-  state.electionTimeout = state.electionTicks + below(state.random, state.electionTicks);
+  state.electionTimeout = drawTimeout(state, configurationOf(state));
 }
 
 /**

@@ -4,6 +4,7 @@ import { below, type Random } from "../base/random.ts";
 import { ConfigurationStack, isVoter } from "./configuration.ts";
 import { LogOutline } from "./log_outline.ts";
 import { limitsOf, type RaftLimits, type RaftOptions, type RestoredState } from "./options.ts";
+import { extraWaits } from "./priority.ts";
 import type { Progress } from "./progress.ts";
 import type {
   Configuration,
@@ -143,6 +144,7 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
   const { term, votedFor } = restored.hardState;
   assert(term >= log.lastTerm, `term ${term} is behind the log's ${log.lastTerm}`);
   const commitIndex = Math.max(restored.commitIndex, restored.baseIndex);
+  const { configuration } = configurations.latest;
   assert(commitIndex <= log.lastIndex, `commit ${commitIndex} is beyond ${log.lastIndex}`);
   return {
     id,
@@ -162,12 +164,24 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
     removed: false,
     tick: 0,
     electionElapsed: 0,
-    electionTimeout: electionTicks + below(random, electionTicks),
+    electionTimeout: drawTimeout(options, configuration),
     votes: new Map(),
     leadership: undefined,
     reads: createReads(random),
     effects: noEffects(),
   };
+}
+
+/**
+ * Ticks of silence after which a node campaigns: a random number, so that campaigns seldom meet,
+ * beyond the waits that leave voters of higher weights the first chance.
+ */
+export function drawTimeout(
+  { id, random, electionTicks }: Pick<RaftOptions, "id" | "random" | "electionTicks">,
+  configuration: Configuration,
+): number {
+  const waits = 1 + extraWaits(configuration, id);
+  return waits * electionTicks + below(random, electionTicks);
 }
 
 function createReads(random: Random): ReadState {
@@ -286,7 +300,7 @@ export function noteProgress(state: State, mark: LogMark): void {
 }
 
 /** Whether `mark` comes before `other`. */
-export function isBehind(mark: LogMark, other: LogMark): boolean {
+function isBehind(mark: LogMark, other: LogMark): boolean {
   if (mark.leaderTerm !== other.leaderTerm) return mark.leaderTerm < other.leaderTerm;
   return mark.index < other.index;
 }

@@ -2,6 +2,7 @@
  * Handing leadership over (thesis, §3.10): the leader takes no more proposals, brings the target
  * up to date, and tells it to campaign at once. It gives up after an election timeout.
  */
+import { weightIn } from "./priority.ts";
 import type { Progress } from "./progress.ts";
 import { becomeFollower } from "./role.ts";
 import { configurationOf, type Leadership, send, type State } from "./state.ts";
@@ -69,7 +70,10 @@ export function resign(state: State, leadership: Leadership): void {
   becomeFollower(state, state.term, undefined);
 }
 
-/** Of the voters that answer, or else of all, the one that holds most of the log. */
+/**
+ * Of the voters that answer and were sent all that is committed, the one of the highest weight, and
+ * of those the one that holds most of the log. Should there be none, the others in the same order.
+ */
 function bestSuccessor(state: State, leadership: Leadership): Progress | undefined {
   const { voters } = configurationOf(state);
   let best: Progress | undefined;
@@ -81,7 +85,19 @@ function bestSuccessor(state: State, leadership: Leadership): Progress | undefin
 }
 
 function isBetter(state: State, peer: Progress, best: Progress): boolean {
-  const isActive = peer.isActive(state.tick, state.electionTicks);
-  if (isActive !== best.isActive(state.tick, state.electionTicks)) return isActive;
-  return peer.matchIndex > best.matchIndex;
+  const one = ranks(state, peer);
+  const other = ranks(state, best);
+  const at = one.findIndex((rank, place) => rank !== other[place]);
+  return at >= 0 && one[at]! > other[at]!;
+}
+
+/** What speaks for a successor, the most important first. */
+function ranks(state: State, peer: Progress): readonly number[] {
+  return [
+    Number(peer.isActive(state.tick, state.electionTicks)),
+    // What is on its way arrives before the order to campaign.
+    Number(peer.state === "replicate" && peer.nextIndex > state.commitIndex),
+    weightIn(configurationOf(state), peer.id),
+    peer.matchIndex,
+  ];
 }

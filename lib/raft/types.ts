@@ -10,13 +10,18 @@ export type Term = number;
 /** The place of an entry in the log, from 1; 0 means before the first entry. */
 export type LogIndex = number;
 
-/** One machine of the cluster. Only the id takes part in consensus. */
+/** One machine of the cluster. Only the id decides anything in consensus. */
 export interface Member {
   readonly id: NodeId;
   /** `HOST:PORT` of the cluster port, as other nodes reach it. */
   readonly address: string;
   /** URL of the HTTP port, as clients reach it. */
   readonly httpUrl: string;
+  /**
+   * How much this node should lead, from 0 to 255; 1 when it is not set. Voters of lower weights
+   * wait longer before they campaign, and are handed leadership last. 0: only if nobody else can.
+   */
+  readonly weight?: number | undefined;
 }
 
 /**
@@ -200,7 +205,10 @@ export type ConfigurationChange =
   /** Makes a learner that has caught up a voter. */
   | { readonly type: "promote"; readonly id: NodeId }
   | { readonly type: "remove"; readonly id: NodeId }
-  /** Changes the addresses of a member, never its part in consensus. */
+  /**
+   * Changes the addresses and the weight of a member, never its part in decisions. A weight that
+   * is not named stays.
+   */
   | { readonly type: "update_member"; readonly member: Member };
 
 /** Why a proposal was refused; nothing was appended. */

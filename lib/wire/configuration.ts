@@ -1,10 +1,12 @@
 import { ByteReader, ByteWriter, FormatError } from "../base/bytes.ts";
 import { MEMBERS_MAX } from "../base/limits.ts";
+import { DEFAULT_WEIGHT, weightOf } from "../raft/priority.ts";
 import type { Configuration, Member, NodeId } from "../raft/types.ts";
 
 /**
  * A configuration as bytes: voters, outgoing voters and learners as counted lists of ids, then the
- * members in the order of their ids. lib/log/FORMAT.md has the offsets.
+ * members in the order of their ids, then their weights, unless all are the default.
+ * lib/log/FORMAT.md has the offsets.
  */
 export function encodeConfiguration(configuration: Configuration): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(256);
@@ -15,6 +17,9 @@ export function encodeConfiguration(configuration: Configuration): Uint8Array<Ar
   for (const member of configuration.members) {
     writer.u53(member.id).text(member.address).text(member.httpUrl);
   }
+  // What was written before there were weights reads the same.
+  const isWeighed = configuration.members.some((member) => weightOf(member) !== DEFAULT_WEIGHT);
+  if (isWeighed) { for (const member of configuration.members) writer.u8(weightOf(member)); }
   return writer.finish();
 }
 
@@ -33,9 +38,18 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration {
   for (let i = 0; i < count; i++) {
     members.push({ id: reader.u53(), address: reader.text(), httpUrl: reader.text() });
   }
+  const configuration = { voters, votersOutgoing, learners, members: readWeights(reader, members) };
   reader.end();
-  requireMembers({ voters, votersOutgoing, learners, members });
-  return { voters, votersOutgoing, learners, members };
+  requireMembers(configuration);
+  return configuration;
+}
+
+function readWeights(reader: ByteReader, members: readonly Member[]): readonly Member[] {
+  if (reader.remaining === 0) return members;
+  return members.map((member) => {
+    const weight = reader.u8();
+    return weight === DEFAULT_WEIGHT ? member : { ...member, weight };
+  });
 }
 
 function writeIds(writer: ByteWriter, ids: readonly NodeId[]): void {

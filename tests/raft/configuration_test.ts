@@ -12,6 +12,7 @@ import {
   leaveJoint,
   votersOf,
 } from "../../lib/raft/configuration.ts";
+import { extraWaits, weightIn } from "../../lib/raft/priority.ts";
 import { hasQuorum } from "../../lib/raft/quorum.ts";
 import type { Configuration, ConfigurationChange } from "../../lib/raft/types.ts";
 import { memberOf } from "./harness.ts";
@@ -125,4 +126,40 @@ test("truncation brings back the configuration before, compaction keeps the one 
   expect(stack.between(1, 9).map(({ index }) => index)).toEqual([7]);
   expect(() => stack.at(0)).toThrow();
   expect(() => stack.truncate(1)).toThrow();
+});
+
+test("a weight is a whole number from 0 to 255, and stays until another one is named", () => {
+  const start = initialConfiguration([memberOf(1), memberOf(2)]);
+  const weigh = (from: Configuration, weight: number | undefined) =>
+    applyChange(from, { type: "update_member", member: { ...memberOf(2), weight } });
+  for (const weight of [-1, 1.5, 256, Number.NaN]) {
+    expect(weigh(start, weight)).toHaveProperty("invalid");
+  }
+  for (const weight of [0, 255]) {
+    const result = weigh(start, weight);
+    if ("invalid" in result) throw new Error(result.invalid);
+    expect(weightIn(result.configuration, 2)).toBe(weight);
+    const moved = weigh(result.configuration, undefined);
+    if ("invalid" in moved) throw new Error(moved.invalid);
+    expect(weightIn(moved.configuration, 2)).toBe(weight);
+    expect(weightIn(moved.configuration, 1)).toBe(1);
+  }
+});
+
+test("voters of lower weights wait longer, and weight 0 waits longest", () => {
+  const waits = (...weights: number[]) => {
+    const members = weights.map((weight, at) => ({ ...memberOf(at + 1), weight }));
+    const configuration = initialConfiguration(members);
+    return members.map(({ id }) => extraWaits(configuration, id));
+  };
+  expect(waits(1, 1, 1)).toEqual([0, 0, 0]);
+  expect(waits(5, 5, 2)).toEqual([0, 0, 1]);
+  expect(waits(9, 5, 2, 1)).toEqual([0, 1, 2, 2]);
+  expect(waits(1, 1, 0)).toEqual([0, 0, 4]);
+  expect(waits(0, 0, 0)).toEqual([0, 0, 0]);
+  const learner = { ...memberOf(3), weight: 9 };
+  const start = initialConfiguration([memberOf(1), memberOf(2)]);
+  const result = applyChange(start, { type: "add_learner", member: learner });
+  if ("invalid" in result) throw new Error(result.invalid);
+  expect(extraWaits(result.configuration, 1)).toBe(0);
 });

@@ -246,14 +246,16 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const proposals = Array.from({ length: count }, () => ({ payload, checksum: 0 }));
     return describeResult(session.cluster.raft(ids[0]!).propose(proposals));
   },
-  /** `change 1 add 4`, also `promote`, `remove`, `update`. */
-  change: (session, { ids: [on, id], words: [, verb] }) => {
+  /** `change 1 add 4`, also `promote`, `remove`, `update`, and `weigh` with `weight=0`. */
+  change: (session, { ids: [on, id], words: [, verb], options }) => {
     const member = memberOf(id!);
+    const weight = Number(options.get("weight") ?? 1);
     const changes: Readonly<Record<string, ConfigurationChange>> = {
       add: { type: "add_learner", member },
       promote: { type: "promote", id: id! },
       remove: { type: "remove", id: id! },
       update: { type: "update_member", member: { ...member, address: "elsewhere:9001" } },
+      weigh: { type: "update_member", member: { ...member, weight } },
     };
     const change = present(changes[verb!], `change ${verb}`);
     return describeResult(session.cluster.raft(on!).proposeConfiguration(change));

@@ -115,3 +115,23 @@ test("a configuration whose lists do not fit together is refused", () => {
   }
   expect(decodeConfiguration(encodeConfiguration(configuration))).toEqual(configuration);
 });
+
+test("weights follow the members, and nothing does when all are the default", () => {
+  const plain = encodeConfiguration(configuration);
+  const weigh = (...weights: (number | undefined)[]) => ({
+    ...configuration,
+    members: configuration.members.map((member, at) => {
+      const weight = weights[at];
+      return weight === undefined ? member : { ...member, weight };
+    }),
+  });
+  const weighed = weigh(0, undefined, 255);
+  const bytes = encodeConfiguration(weighed);
+  expect(bytes.length).toBe(plain.length + configuration.members.length);
+  expect(bytes.subarray(0, plain.length)).toEqual(plain);
+  expect(decodeConfiguration(bytes)).toEqual(weighed);
+  expect(encodeConfiguration(weigh(1, 1, 1))).toEqual(plain);
+  expect(failure(() => decodeConfiguration(bytes.subarray(0, -1)))).toBeInstanceOf(FormatError);
+  const longer = new Uint8Array([...bytes, 1]);
+  expect(failure(() => decodeConfiguration(longer))).toBeInstanceOf(FormatError);
+});
