@@ -34,6 +34,8 @@ interface Read {
 
 /** Time until the result of a statement is reported. */
 const REPORT_US = 300;
+/** Reads whose result is there at once. */
+const QUICK_PERMILLE = 300;
 /** Time until every session let go of its statements. */
 const QUIET_US = 2000;
 /** Time a read may take, in milliseconds of the node's clock. */
@@ -183,6 +185,7 @@ export class SimulatedSessions {
   #dispatch(read: Read): void {
     const { world, life } = this.#options;
     read.dispatched = true;
+    if (world.chance(QUICK_PERMILLE)) return this.#run(read);
     world.after(world.delayUs(REPORT_US), life, "read", () => {
       if (this.#reads.has(read) && read.result === undefined) this.#run(read);
     });
