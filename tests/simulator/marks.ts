@@ -12,6 +12,7 @@ export const MARKS = [
   "election repeated",
   "leader met a higher term",
   "leader stepped down unheard",
+  "leader with a stalled disk resigned",
   "candidate found a leader",
   // Replication.
   "append refused",

@@ -98,6 +98,11 @@ const VOTES: readonly Mutant[] = [
     "  if (!isHeard(state, leadership)) {",
     "  if (leadership.startTick < 0 && !isHeard(state, leadership)) {",
   ]),
+  mutant("a leader goes on while its disk stands still", [
+    "lib/raft/clock.ts",
+    "  if (isStalled(state) && !isAlone(state)) {",
+    "  if (isStalled(state) && isAlone(state)) {",
+  ]),
 ];
 
 const REPLICATION: readonly Mutant[] = [

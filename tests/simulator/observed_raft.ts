@@ -9,13 +9,18 @@ import { Raft } from "../../lib/raft/raft.ts";
 import type {
   ConfigurationChange,
   Effects,
+  LogMark,
   Message,
   NodeId,
   ProposalResult,
+  Role,
 } from "../../lib/raft/types.ts";
 import { decides } from "./checkers/quorum.ts";
 import { require } from "./checkers/violation.ts";
 import type { Counters } from "./marks.ts";
+
+/** Ticks between a write and the moment at which it is seen here. */
+const DISK_SLACK_TICKS = 3;
 
 /** See the file comment. */
 export class ObservedRaft extends Raft {
@@ -33,6 +38,8 @@ export class ObservedRaft extends Raft {
   #ticks = 0;
   /** When this node began to lead, in its ticks. */
   #leadsSince = 0;
+  /** The latest write, and when the disk last made progress with it. */
+  #owes: { readonly mark: LogMark; since: number } | undefined;
   /** When it last heard from each node in the present term. */
   readonly #heardAt = new Map<NodeId, number>();
 
@@ -85,6 +92,7 @@ export class ObservedRaft extends Raft {
     super.tick();
     this.#ticks++;
     this.#checkContact();
+    this.#checkDisk(role);
     if (role === "leader" && this.role === "follower" && this.term === term) {
       this.#counters.hit("leader stepped down unheard");
     }
@@ -92,6 +100,16 @@ export class ObservedRaft extends Raft {
     const over = this.status().transferTarget === undefined;
     if (over && this.role === "leader") this.#counters.hit("transfer given up");
     if (over) this.#transferring = false;
+  }
+
+  override onDurable(mark: LogMark): void {
+    const owes = this.#owes;
+    if (owes !== undefined) {
+      const { leaderTerm, index } = owes.mark;
+      const isLast = mark.leaderTerm === leaderTerm && mark.index === index;
+      this.#owes = isLast ? undefined : { mark: owes.mark, since: this.#ticks };
+    }
+    super.onDurable(mark);
   }
 
   override propose(payloads: readonly Proposal[]): ProposalResult {
@@ -154,6 +172,21 @@ export class ObservedRaft extends Raft {
     );
   }
 
+  /** A leader whose disk stands still makes way, unless it is alone. */
+  #checkDisk(roleBefore: Role): void {
+    if (this.#owes === undefined || roleBefore !== "leader") return;
+    const stillFor = this.#ticks - this.#owes.since;
+    if (stillFor < 2 * this.#electionTicks) return;
+    if (this.role !== "leader") this.#counters.hit("leader with a stalled disk resigned");
+    else {
+      require(
+        this.status().configuration.voters.length === 1 ||
+          stillFor <= 2 * this.#electionTicks + DISK_SLACK_TICKS,
+        () => `n${this.#id} leads while its disk stands still for ${stillFor} ticks`,
+      );
+    }
+  }
+
   #stateOf(id: NodeId): string | undefined {
     if (this.role !== "leader") return undefined;
     return this.status().peers.find((peer) => peer.id === id)?.state;
@@ -162,6 +195,9 @@ export class ObservedRaft extends Raft {
   #observe(effects: Effects): void {
     const counters = this.#counters;
     this.#place(effects);
+    if (effects.mark !== undefined) {
+      this.#owes = { mark: effects.mark, since: this.#owes?.since ?? this.#ticks };
+    }
     if (effects.truncateFrom !== undefined) counters.hit("log truncated");
     if (effects.hardState?.votedFor === this.#id) {
       if (this.#campaigns++ > 0) counters.hit("election repeated");
