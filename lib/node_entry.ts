@@ -12,6 +12,7 @@ import { randomHex } from "./io/entropy.ts";
 import type { DataFolder } from "./io/folder.ts";
 import type { Network } from "./io/network.ts";
 import { SegmentLog } from "./log/segment_log.ts";
+import type { LogSpace } from "./log/types.ts";
 import type { Log } from "./observe/log.ts";
 import { initialConfiguration } from "./raft/configuration.ts";
 import type { Entry, Member } from "./raft/types.ts";
@@ -34,6 +35,8 @@ export interface EntryOptions {
   readonly log: Log;
   /** The log's disk failed. */
   readonly onFatal: (error: Error) => void;
+  /** The log's disk is full, or has space again. */
+  readonly onSpace: (space: LogSpace) => void;
   /** Whether to give up joining, since the node stops. */
   readonly stopped: () => boolean;
 }
@@ -117,10 +120,10 @@ async function checkSeeds(options: EntryOptions, clusterId: string): Promise<voi
 }
 
 function openLog(options: EntryOptions, clusterId: string, create: boolean): SegmentLog {
-  const { disk, folder, random, clock, onFatal } = options;
-  const { nodeId } = folder.identity;
-  const path = folder.logPath;
-  return SegmentLog.open({ disk, folder: path, clusterId, nodeId, random, clock, create, onFatal });
+  const { disk, folder: { identity, logPath }, random, clock, onFatal, onSpace } = options;
+  const { nodeId } = identity;
+  const files = { disk, folder: logPath, clusterId, nodeId, create };
+  return SegmentLog.open({ ...files, random, clock, onFatal, onSpace });
 }
 
 /** What every cluster begins with: who is in it, and an empty database. */

@@ -22,6 +22,7 @@ import { httpUrl } from "./io/http_server.ts";
 import { runtimeNetwork } from "./io/network_runtime.ts";
 import { spawnSqlWorker } from "./io/worker.ts";
 import type { SegmentLog } from "./log/segment_log.ts";
+import type { LogSpace } from "./log/types.ts";
 import { CONTROL_TIMEOUT_MS, enterCluster } from "./node_entry.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
@@ -73,6 +74,7 @@ export class NodeStarter {
   #membership: Membership | undefined;
   #maintenance: Maintenance | undefined;
   #pool: WorkerPool | undefined;
+  #sessions: SessionManager | undefined;
   #machine: SqliteMachine | undefined;
 
   /** @param stack Takes everything that was started. */
@@ -90,6 +92,7 @@ export class NodeStarter {
     this.#clusterId = folder.identity.clusterId;
     const operations = new NodeOperations(nodeId, this.#clock);
     const sessions = this.#newSessions(operations);
+    this.#sessions = sessions;
     const transport = this.#newTransport(nodeId);
     this.#stack.defer(() => transport.close());
     const address = await transport.listen(this.#options.listen ?? DEFAULT_LISTEN);
@@ -129,6 +132,7 @@ export class NodeStarter {
       random: this.#random,
       log: this.#log,
       onFatal: (error) => this.#fail(error),
+      onSpace: (space) => this.#observeSpace(space),
       stopped: () => this.#stopped,
     });
     this.#clusterId = clusterId;
@@ -328,6 +332,13 @@ export class NodeStarter {
         onFatal: (error) => this.#fail(error),
       },
     });
+  }
+
+  #observeSpace(space: LogSpace): void {
+    if (space === "low") {
+      this.#log.warn("the disk is full: this node takes no writes until there is space");
+    } else this.#log.info("the disk has space again");
+    if (this.#replica !== undefined) this.#sessions?.spaceChanged();
   }
 
   #observe(raft: Raft, transport: Transport): void {

@@ -63,6 +63,8 @@ export const ERROR_CODES = {
   CORRUPT: "rejected",
   /** The disk refused a write or a sync. */
   DISK: "unknown",
+  /** The leader's disk is full: writes are refused until there is space again; reads go on. */
+  DISK_FULL: "rejected",
   /** The network address is taken or cannot be bound. */
   ADDRESS: "rejected",
   /** The peer belongs to another cluster, or speaks another version. */

@@ -30,6 +30,16 @@ export const MEMBERS_MAX = 32;
 export const SEGMENT_BYTES = 16 * MIB;
 /** Bytes in one write to the log; what arrives meanwhile forms the next batch. */
 export const LOG_BATCH_BYTES_MAX = 8 * MIB;
+/** End of a segment that is kept for votes when there is no space for the next segment. */
+export const LOG_RESERVE_BYTES = 256 * KIB;
+/**
+ * Space that a new segment leaves to others: on a full disk what is committed must still be
+ * applied, and checkpointed, which gives back space.
+ */
+export const LOG_SPACE_LEFT_BYTES = 32 * MIB;
+/** Bounds of the wait before a segment is tried again on a full disk; it doubles in between. */
+export const LOG_SPACE_RETRY_MIN_MS = 250;
+export const LOG_SPACE_RETRY_MAX_MS = 4_000;
 /** Bytes of recent entries kept in memory, to feed followers and apply without reading the disk. */
 export const LOG_CACHE_BYTES_MAX = 32 * MIB;
 

@@ -46,6 +46,8 @@ export interface Disk {
   createFolder(path: string): void;
   remove(path: string): void;
   rename(from: string, to: string): void;
+  /** Bytes that can still be written to the disk of `folder`; infinite when that is not known. */
+  freeBytes(folder: string): number;
   /** Makes creations, renames and removals in `folder` durable. */
   syncFolder(folder: string): void;
   /**

@@ -21,6 +21,8 @@ interface Fault {
 export class MemoryDisk implements Disk {
   /** Runs the completion of a durable write, later. */
   schedule: (run: () => void) => void;
+  /** What {@linkcode freeBytes} says; no write is refused for it. */
+  free = Infinity;
   #names = new Map<string, MemoryContent>();
   /** Changes of names, oldest first, that no `syncFolder` has made durable. */
   #changes: Change[] = [];
@@ -147,6 +149,10 @@ export class MemoryDisk implements Disk {
     });
     this.#names.delete(from);
     this.#names.set(to, content);
+  }
+
+  freeBytes(): number {
+    return this.free;
   }
 
   syncFolder(folder: string): void {

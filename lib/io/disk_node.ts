@@ -16,6 +16,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statfsSync,
   write,
   writeSync,
 } from "node:fs";
@@ -62,6 +63,15 @@ export class NodeDisk implements Disk {
 
   rename(from: string, to: string): void {
     renameSync(from, to);
+  }
+
+  freeBytes(folder: string): number {
+    try {
+      const { bavail, bsize } = statfsSync(folder);
+      return bavail * bsize;
+    } catch {
+      return Infinity;
+    }
   }
 
   syncFolder(folder: string): void {

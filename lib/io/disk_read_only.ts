@@ -20,6 +20,10 @@ export class ReadOnlyDisk implements Disk {
     return this.#disk.list(folder);
   }
 
+  freeBytes(): number {
+    return 0;
+  }
+
   isLocked(path: string): boolean {
     return this.#disk.isLocked(path);
   }

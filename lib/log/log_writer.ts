@@ -1,8 +1,9 @@
 import { assert } from "../base/assert.ts";
+import { LOG_RESERVE_BYTES } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { DiskFile } from "../io/disk.ts";
 import type { HardState } from "../raft/types.ts";
-import { RECORD_HEAD_BYTES } from "../wire/record.ts";
+import { RECORD_HEAD_BYTES, recordSizeBytes } from "../wire/record.ts";
 import { type LogOwner, SEGMENT_DATA_AT } from "../wire/segment_header.ts";
 import { encodeBatch, encodeClose, type LogPoint, type NewRecord } from "./batch.ts";
 import type { PreparedSegment, SegmentPreparer } from "./preparer.ts";
@@ -12,6 +13,12 @@ import type { Slots } from "./slots.ts";
 
 /** Idle time after which the last batch is closed by a record of its own. */
 const CLOSE_IDLE_MS = 30;
+
+/** Part of a segment, at most, that is kept for term and vote. */
+const RESERVE_SHARE = 8;
+/** What a record may cost beside its own size: its batch, and the batch's zero map. */
+const RECORD_OVERHEAD_BYTES = 192;
+const MAP_SHARE = 1 / 1024;
 
 /** The segment that is written. */
 export interface ActiveSegment {
@@ -55,6 +62,9 @@ export class LogWriter {
   #batch: number;
   #batchClosed: boolean;
   readonly #queue = new RecordQueue();
+  #queuedRecords = 0;
+  /** Size of the batch that is being written. */
+  #writingBytes = 0;
   #busy = false;
   #awaitsSegment = false;
   /** The first segment that is needed, when no slot says so yet. */
@@ -88,8 +98,17 @@ export class LogWriter {
 
   /** Queues a record; it is written once the caller's work is done. */
   push(record: NewRecord): void {
+    this.#queuedRecords++;
     this.#queue.push(record);
     this.#schedule();
+  }
+
+  /** Whether entries fit the present segment, with what waits, and leave its reserve alone. */
+  hasRoomFor(count: number, payloadBytes: number): boolean {
+    const records = this.#queuedRecords + count;
+    const bytes = (this.#queue.sizeBytes + recordSizeBytes(payloadBytes)) * (1 + MAP_SHARE);
+    const needed = this.#writingBytes + bytes + records * RECORD_OVERHEAD_BYTES;
+    return needed <= this.#freeBytes() - this.#reserveBytes();
   }
 
   /** Queues a call for when everything before it is durable. */
@@ -108,7 +127,13 @@ export class LogWriter {
   close(done: () => void): void {
     assert(this.#onDrained === undefined, "the log is closed twice");
     this.#onDrained = done;
+    this.#giveUpIfFull();
     this.#schedule();
+  }
+
+  /** The disk is full, or has space again. */
+  spaceChanged(): void {
+    this.#giveUpIfFull();
   }
 
   /** Stops for good: nothing that waits is ever acknowledged. */
@@ -143,9 +168,10 @@ export class LogWriter {
     }
     this.#cancelClose?.();
     this.#cancelClose = undefined;
-    const taken = this.#queue.take(this.#freeBytes());
+    const taken = this.#queue.take(this.#freeBytes(), this.#commandBytes());
     if (taken === undefined) return this.#roll();
     const { records, dones } = taken;
+    this.#queuedRecords -= records.length;
     if (records.length > 0) return this.#writeBatch(records, dones);
     for (const done of dones) done();
     this.#schedule();
@@ -153,6 +179,17 @@ export class LogWriter {
 
   #freeBytes(): number {
     return this.#segment.sizeBytes - this.#segment.end;
+  }
+
+  /** Until the next segment is there, commands leave the end of this one to votes. */
+  #commandBytes(): number {
+    const free = this.#freeBytes();
+    const fresh = this.#segment.end === SEGMENT_DATA_AT;
+    return this.#preparer.ready || fresh ? free : free - this.#reserveBytes();
+  }
+
+  #reserveBytes(): number {
+    return Math.min(LOG_RESERVE_BYTES, Math.floor(this.#segment.sizeBytes / RESERVE_SHARE));
   }
 
   #writeBatch(records: readonly NewRecord[], dones: readonly (() => void)[]): void {
@@ -165,6 +202,7 @@ export class LogWriter {
       if (record.type === "hardState") hardState = record.hardState;
       this.#host.placed(record, segment.sequence, batch.offsets[i]!);
     }
+    this.#writingBytes = batch.sizeBytes;
     this.#busy = true;
     let waiting = hardState === undefined ? 1 : 2;
     const written = (error: Error | undefined) => {
@@ -172,6 +210,7 @@ export class LogWriter {
       if (error !== undefined) this.fail(error);
       if (waiting > 0) return;
       this.#busy = false;
+      this.#writingBytes = 0;
       if (this.#failed) return this.#schedule();
       segment.end += batch.sizeBytes;
       this.#batch = number;
@@ -236,6 +275,16 @@ export class LogWriter {
         });
       });
     });
+    this.#giveUpIfFull();
+  }
+
+  /** A log that is to be closed does not wait for space: what waits is never acknowledged. */
+  #giveUpIfFull(): void {
+    const waits = this.#awaitsSegment && this.#preparer.space === "low";
+    if (!waits || this.#onDrained === undefined) return;
+    this.#failed = true;
+    this.#queue.clear();
+    this.#released();
   }
 
   #switchTo(prepared: PreparedSegment, salt: number): void {

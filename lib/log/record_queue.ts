@@ -14,6 +14,12 @@ export interface Taken {
 /** Records that wait to be written, and the calls that are due between them. */
 export class RecordQueue {
   #items: Item[] = [];
+  #sizeBytes = 0;
+
+  /** Size of the records that wait. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
 
   get length(): number {
     return this.#items.length;
@@ -21,6 +27,7 @@ export class RecordQueue {
 
   push(record: NewRecord): void {
     this.#items.push(record);
+    this.#sizeBytes += recordSizeBytes(bodySizeBytes(record));
   }
 
   pushDone(done: () => void): void {
@@ -29,6 +36,7 @@ export class RecordQueue {
 
   clear(): void {
     this.#items = [];
+    this.#sizeBytes = 0;
   }
 
   /**
@@ -36,8 +44,9 @@ export class RecordQueue {
    * when not even the first one fits.
    *
    * @param freeBytes What is left of the segment.
+   * @param commandBytes What commands may use of that; the other records are few and small.
    */
-  take(freeBytes: number): Taken | undefined {
+  take(freeBytes: number, commandBytes: number): Taken | undefined {
     const records: NewRecord[] = [];
     const dones: (() => void)[] = [];
     let bytes = 0;
@@ -51,7 +60,8 @@ export class RecordQueue {
         const runsThen = runs + (startsRun(previous, item) ? 1 : 0);
         const total = batchSizeBytes(bytes + size, runsThen);
         // A single record may be larger than the bound, never larger than the segment.
-        if (total > freeBytes || (total > LOG_BATCH_BYTES_MAX && records.length > 0)) break;
+        const allowed = isCommand(item) ? commandBytes : freeBytes;
+        if (total > allowed || (total > LOG_BATCH_BYTES_MAX && records.length > 0)) break;
         bytes += size;
         runs = runsThen;
         if (item.type === "entry") previous = item;
@@ -61,8 +71,13 @@ export class RecordQueue {
     }
     if (items === 0) return undefined;
     this.#items.splice(0, items);
+    this.#sizeBytes -= bytes;
     return { records, dones };
   }
+}
+
+function isCommand(record: NewRecord): boolean {
+  return record.type === "entry" && record.entry.type === "command";
 }
 
 function startsRun(previous: NewRecord | undefined, record: NewRecord): boolean {

@@ -18,7 +18,7 @@ import { type Opened, openLog } from "./open.ts";
 import { SegmentPreparer } from "./preparer.ts";
 import { type SegmentFiles, segmentPath } from "./segment_files.ts";
 import type { SegmentStarts } from "./segment_starts.ts";
-import type { LogBatch, RaftLog } from "./types.ts";
+import type { LogBatch, LogSpace, RaftLog } from "./types.ts";
 
 /** What a log is opened with. */
 export interface SegmentLogOptions {
@@ -35,6 +35,11 @@ export interface SegmentLogOptions {
    * acknowledged any more; the node must stop.
    */
   readonly onFatal: (error: DatabaseError) => void;
+  /**
+   * Called when the disk has no space for the next segment, and again when it has; see
+   * {@linkcode RaftLog.space}.
+   */
+  readonly onSpace?: (space: LogSpace) => void;
   readonly clock?: Clock;
   /** False when a log must be there already; the default is to make one. */
   readonly create?: boolean;
@@ -62,6 +67,7 @@ export class SegmentLog implements RaftLog {
   readonly #cache: EntryCache;
   readonly #files: SegmentFiles;
   readonly #writer: LogWriter;
+  readonly #preparer: SegmentPreparer;
   readonly #clock: Clock;
   readonly #onFatal: (error: DatabaseError) => void;
   /** Appends that are not durable, each with the end of the log as far as it still holds. */
@@ -85,13 +91,20 @@ export class SegmentLog implements RaftLog {
     this.#clock = clock;
     const cacheBytesMax = options.cacheBytesMax ?? LOG_CACHE_BYTES_MAX;
     this.#cache = new EntryCache(this.#durableIndex + 1, cacheBytesMax);
-    const preparer = new SegmentPreparer(
+    const { onSpace } = options;
+    this.#preparer = new SegmentPreparer({
       disk,
       clock,
       folder,
-      opened.segment.sizeBytes,
-      (error) => this.#writer.fail(error),
-    );
+      sizeBytes: opened.segment.sizeBytes,
+      onFailure: (error) => this.#writer.fail(error),
+      // Later, as the owner of a log that is being opened does not have it yet.
+      onSpace: (space) =>
+        clock.soon(() => {
+          this.#writer.spaceChanged();
+          if (!this.#closed) onSpace?.(space);
+        }),
+    });
     const host = {
       owner: { clusterId, nodeId },
       clock,
@@ -104,7 +117,13 @@ export class SegmentLog implements RaftLog {
       released: (sequence: number) => this.#remove(this.#files.releaseBefore(sequence)),
       failed: (error: Error) => this.#fail(error),
     };
-    this.#writer = new LogWriter(host, opened.slots, preparer, opened.segment, opened.position);
+    this.#writer = new LogWriter(
+      host,
+      opened.slots,
+      this.#preparer,
+      opened.segment,
+      opened.position,
+    );
     this.#writer.start();
   }
 
@@ -153,6 +172,14 @@ export class SegmentLog implements RaftLog {
 
   get hardState(): HardState {
     return this.#hardState;
+  }
+
+  get space(): LogSpace {
+    return this.#preparer.space;
+  }
+
+  hasRoomFor(count: number, payloadBytes: number): boolean {
+    return this.space === "ok" || this.#writer.hasRoomFor(count, payloadBytes);
   }
 
   /** The end of the log, with the chain that names its whole history. */

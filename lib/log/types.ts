@@ -8,6 +8,9 @@ export interface LogBatch {
   readonly entries: readonly Entry[];
 }
 
+/** Whether the disk has space for the next segment. */
+export type LogSpace = "ok" | "low";
+
 /**
  * Raft's durable state: term, vote and entries, in one ordered stream of writes. What was handed to
  * `append` can be read back at once; it is durable when its callback came.
@@ -25,6 +28,16 @@ export interface RaftLog {
   readonly durableIndex: LogIndex;
   /** Term and vote as last appended. */
   readonly hardState: HardState;
+  /**
+   * `low` while the disk is full: what is left of the present segment still takes entries, and its
+   * end term and vote.
+   */
+  readonly space: LogSpace;
+  /**
+   * Whether `count` more entries with `payloadBytes` in total can be written now. Those that cannot
+   * should not be appended: term and vote would wait behind them until there is space.
+   */
+  hasRoomFor(count: number, payloadBytes: number): boolean;
   /** The term of the entry at `index`; undefined when it is not kept. */
   termAt(index: LogIndex): Term | undefined;
   /**
@@ -46,6 +59,9 @@ export interface RaftLog {
    * comes before the first entry is durable; a crash before that brings the entries back.
    */
   truncatePrefix(index: LogIndex): void;
-  /** Stops accepting batches and closes the files once what was accepted is durable. */
+  /**
+   * Stops accepting batches and closes the files once what was accepted is durable. What waits for
+   * space on a full disk is given up, and was never acknowledged.
+   */
   close(done: () => void): void;
 }

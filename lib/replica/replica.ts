@@ -29,6 +29,7 @@ import { AppliedWaiters } from "./applied_waiters.ts";
 import { Gate, type GateCallback } from "./gate.ts";
 import { Proposals } from "./proposals.ts";
 import { type ReadCallback, type ReadOptions, Reads } from "./reads.ts";
+import { Room } from "./room.ts";
 import type { Captured, StateMachine } from "./state_machine.ts";
 
 /** How the node stands towards its databases. */
@@ -92,6 +93,7 @@ export class Replica {
   readonly #proposals = new Proposals();
   readonly #applied = new AppliedWaiters();
   readonly #reads: Reads;
+  readonly #room: Room;
 
   #mode: ReplicaMode = "following";
   #appliedIndex: LogIndex;
@@ -115,6 +117,7 @@ export class Replica {
     this.#tickMs = options.tickMs;
     this.#events = options.events;
     this.#appliedIndex = options.machine.checkpointIndex;
+    this.#room = new Room(options.log);
     this.#reads = new Reads(() => this.#raft.read());
     this.#lastTickMs = this.#clock.nowMs();
     const seq = this.#machine.lastSeq();
@@ -139,6 +142,11 @@ export class Replica {
   /** Whether a write may start: this node leads, and there is room in the uncommitted log. */
   get writable(): boolean {
     return this.#mode === "leading" && this.#stalled === undefined;
+  }
+
+  /** Why no write may begin although this node leads: its disk is full. Reads go on. */
+  get spaceRefusal(): DatabaseError | undefined {
+    return this.#room.refusal;
   }
 
   /** Whether the files show one state: a checkpoint cut off by a crash is made good. */
@@ -169,7 +177,7 @@ export class Replica {
 
   /** A message arrived. */
   receive(from: NodeId, message: Message): void {
-    if (this.#mode === "stopped") return;
+    if (this.#mode === "stopped" || !this.#room.takeMessage(message)) return;
     try {
       this.#raft.step(from, message);
     } catch (error) {
@@ -246,6 +254,7 @@ export class Replica {
     this.#processing = true;
     try {
       while (this.#raft.hasEffects()) this.#carryOut(this.#raft.takeEffects());
+      this.#room.written();
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -256,6 +265,7 @@ export class Replica {
   #carryOut(effects: Effects): void {
     if (effects.changed) this.#observeRole();
     this.#write(effects);
+    this.#room.written();
     for (const outbound of effects.send) this.#send(outbound);
     if (effects.send.length > 0) this.#sender.flush();
     if (effects.commitIndex !== undefined) this.#advance();
@@ -415,6 +425,10 @@ export class Replica {
       const part = this.#stalled ?? this.#machine.drain();
       this.#stalled = undefined;
       if (part === undefined) break;
+      if (!this.#room.take(1, part.payload.length)) {
+        this.#stalled = part;
+        break;
+      }
       const checksum = crc32c(part.payload);
       const result = this.#raft.propose([{ payload: part.payload, checksum }]);
       if (!result.accepted) {

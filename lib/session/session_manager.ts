@@ -98,6 +98,13 @@ export class SessionManager implements Sessions {
     this.#turns.next();
   }
 
+  /** The space on the disk changed: whoever waits to write is told when there is none. */
+  spaceChanged(): void {
+    const refusal = this.#replica.spaceRefusal;
+    if (refusal === undefined) this.#turns.next();
+    else this.#turns.refuseRequests(refusal);
+  }
+
   /** Leadership is lost: ends everything that ran ahead of the quorum, then calls back. */
   retire(quiet: () => void): void {
     this.#reset("TRANSACTION_LOST", quiet);
@@ -250,6 +257,8 @@ export class SessionManager implements Sessions {
   }
 
   #queueOneShot(pending: Pending): void {
+    const refusal = this.#replica.spaceRefusal;
+    if (refusal !== undefined) return this.#refuse(pending, refusal);
     const deadlineMs = this.#deadline(WRITE_WAIT_MS);
     this.#turns.joinOneShot(pending, deadlineMs, (error) => this.#refuse(pending, error));
   }
@@ -263,11 +272,11 @@ export class SessionManager implements Sessions {
   #needTurn(jobId: number): void {
     const pending = this.#pending.get(jobId);
     if (pending === undefined) return;
-    this.#turns.joinStatement(
-      pending,
-      this.#deadline(WRITE_WAIT_MS),
-      (error) => this.#pool.post(pending.worker, { type: "turn", jobId, error: toPlain(error) }),
-    );
+    const refuse = (error: DatabaseError) =>
+      this.#pool.post(pending.worker, { type: "turn", jobId, error: toPlain(error) });
+    const refusal = this.#replica.spaceRefusal;
+    if (refusal !== undefined) return refuse(refusal);
+    this.#turns.joinStatement(pending, this.#deadline(WRITE_WAIT_MS), refuse);
   }
 
   #done(worker: number, results: readonly JobResult[]): void {

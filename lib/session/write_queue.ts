@@ -80,13 +80,17 @@ export class WriteQueue<T extends Writer> {
 
   /** Refuses those whose time is up. */
   expire(nowMs: number): void {
-    for (const writer of this.#waiting.filter((waiting) => waiting.deadlineMs <= nowMs)) {
+    const busy = "database is locked: another transaction writes";
+    const hint = "Try again; keep write transactions short";
+    const error = new DatabaseError("TRANSACTION_BUSY", busy, { hint });
+    this.refuse(error, (waiting) => waiting.deadlineMs <= nowMs);
+  }
+
+  /** Refuses those that `which` picks. */
+  refuse(error: DatabaseError, which: (writer: T) => boolean): void {
+    for (const writer of this.#waiting.filter(which)) {
       this.leave(writer);
-      writer.refuse(
-        new DatabaseError("TRANSACTION_BUSY", "database is locked: another transaction writes", {
-          hint: "Try again; keep write transactions short",
-        }),
-      );
+      writer.refuse(error);
     }
   }
 

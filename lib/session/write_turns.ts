@@ -88,6 +88,11 @@ export class WriteTurns {
     this.#queue.expire(nowMs);
   }
 
+  /** Refuses requests that wait, but not work of the node itself. */
+  refuseRequests(error: DatabaseError): void {
+    this.#queue.refuse(error, ({ work }) => work.type !== "internal");
+  }
+
   /** Refuses everyone, and forgets who holds the turn. */
   clear(error: DatabaseError): void {
     this.#holder = undefined;

@@ -135,6 +135,7 @@ test("a pipeline that is refused as a whole has the status of its error", async 
     ["SHUTTING_DOWN", 503],
     ["LEADERSHIP_LOST", 503],
     ["DISK", 500],
+    ["DISK_FULL", 507],
     ["SQL_PARSE_ERROR", 400],
   ] as const;
   for (const [code, status] of expected) {

@@ -100,3 +100,14 @@ test("when leadership is lost everyone is refused and the turn is free", () => {
   join("new", false);
   expect(grants).toEqual([["holder"], ["new"]]);
 });
+
+test("those that are picked are refused, the others keep their place", () => {
+  const { queue, grants, refused, join } = queueOf();
+  join("first", false);
+  for (const name of ["write 1", "checkpoint", "write 2"]) join(name, false);
+  const error = new DatabaseError("DISK_FULL", "The disk is full");
+  queue.refuse(error, ({ name }) => name.startsWith("write"));
+  expect(refused).toEqual(["write 1 DISK_FULL", "write 2 DISK_FULL"]);
+  queue.release();
+  expect(grants).toEqual([["first"], ["checkpoint"]]);
+});

@@ -1,6 +1,6 @@
 /** The real log, with its promises noted as it makes them. */
 import type { SegmentLog } from "../../lib/log/segment_log.ts";
-import type { LogBatch, RaftLog } from "../../lib/log/types.ts";
+import type { LogBatch, LogSpace, RaftLog } from "../../lib/log/types.ts";
 import type { Configuration, Entry, HardState, LogIndex, Term } from "../../lib/raft/types.ts";
 import type { Chain } from "../../lib/wire/chain.ts";
 import type { Durable } from "./checkers/durable.ts";
@@ -54,6 +54,14 @@ export class ObservedLog implements RaftLog {
 
   get hardState(): HardState {
     return this.#log.hardState;
+  }
+
+  get space(): LogSpace {
+    return this.#log.space;
+  }
+
+  hasRoomFor(count: number, payloadBytes: number): boolean {
+    return this.#log.hasRoomFor(count, payloadBytes);
   }
 
   termAt(index: LogIndex): Term | undefined {
