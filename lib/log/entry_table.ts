@@ -180,10 +180,11 @@ export class EntryTable {
   }
 
   #at(index: LogIndex): number {
-    assert(
-      index >= this.firstIndex && index <= this.lastIndex,
-      `entry ${index} outside ${this.firstIndex} to ${this.lastIndex}`,
-    );
-    return (index - this.firstIndex) * WORDS;
+    const place = index - this.firstIndex;
+    // The message is built only when it is needed: this runs several times for every entry sent.
+    if (place < 0 || place >= this.#count) {
+      assert(false, `entry ${index} outside ${this.firstIndex} to ${this.lastIndex}`);
+    }
+    return place * WORDS;
   }
 }
