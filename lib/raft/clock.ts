@@ -1,6 +1,7 @@
 /** Logical time: what a tick brings about in each role. */
 import { onElectionTimeout } from "./election.ts";
 import { announceCommit, broadcastHeartbeats } from "./heartbeat.ts";
+import { renewLease } from "./lease.ts";
 import { hasQuorum } from "./quorum.ts";
 import { expireForwardedReads, startRound } from "./reads.ts";
 import { becomeFollower } from "./role.ts";
@@ -40,7 +41,9 @@ function tickLeader(state: State, leadership: Leadership): void {
   }
   startRound(state, leadership);
   // The round's own heartbeats are as good.
-  if (leadership.heartbeatElapsed > 0) broadcastHeartbeats(state, leadership);
+  if (leadership.heartbeatElapsed === 0) return;
+  renewLease(state, leadership);
+  broadcastHeartbeats(state, leadership);
 }
 
 /**

@@ -3,6 +3,7 @@
  * (thesis, §9.6, §4.2.3). A vote is durable before anybody learns of it.
  */
 import { isMember, votersOf } from "./configuration.ts";
+import { isPromised } from "./lease.ts";
 import { answerStranger } from "./membership.ts";
 import { tally } from "./quorum.ts";
 import {
@@ -25,7 +26,7 @@ import type { Message, NodeId, Term } from "./types.ts";
 
 /** Starts with the question whether an election would succeed. Does nothing on a non-voter. */
 export function startPreVote(state: State): void {
-  if (state.role === "leader" || !isPromotable(state)) return;
+  if (state.role === "leader" || !isPromotable(state) || isPromised(state)) return;
   becomePreCandidate(state);
   requestVotes(state, { preVote: true, transfer: false });
   decide(state);
@@ -67,7 +68,7 @@ export function onOwnVoteDurable(state: State): void {
 
 /** Whether this node has a leader that it heard from within the shortest election timeout. */
 export function hasLease(state: State): boolean {
-  if (state.role === "leader") return true;
+  if (state.role === "leader" || isPromised(state)) return true;
   return state.leader !== undefined && state.electionElapsed < state.electionTicks;
 }
 
@@ -75,6 +76,10 @@ type VoteRequest = Extract<Message, { type: "vote_request" }>;
 
 /** Answers a request of the current term, or a pre-vote for a later one. */
 export function onVoteRequest(state: State, from: NodeId, message: VoteRequest): void {
+  if (!message.preVote && !message.transfer && isPromised(state)) {
+    refuseVote(state, from, false);
+    return;
+  }
   const granted = message.preVote
     ? message.term > state.term && !hasLease(state) && isUpToDate(state, message)
     : mayVoteFor(state, from) && isUpToDate(state, message);

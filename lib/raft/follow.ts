@@ -166,4 +166,5 @@ function heardFromLeader(state: State, from: NodeId): void {
   );
   becomeFollower(state, state.term, from);
   resetElectionTimer(state);
+  state.promisedAtTick = state.tick;
 }

@@ -34,6 +34,18 @@ export interface RaftOptions {
   readonly electionTicks: number;
   /** Ticks between two heartbeats. */
   readonly heartbeatTicks: number;
+  /**
+   * Ticks for which the answers of a quorum let a leader answer reads without asking again; 0, the
+   * default, asks for every read. Less than `electionTicks`, and either on all nodes or on none.
+   *
+   * This trusts clocks, which nothing else does. While the leader counts `leaseTicks` ticks, every
+   * other node must count at most `electionTicks - 1`: so clocks may run at rates that differ by
+   * the factor `(electionTicks - 1) / leaseTicks`, they may not jump, and none may stand still
+   * while its node is paused or its machine sleeps. The driver must let every tick that is due
+   * pass before it hands over anything else. That of `lib/replica` lets late ticks go, so that a
+   * pause costs no election: it must not set this.
+   */
+  readonly leaseTicks?: number;
   readonly limits?: Partial<RaftLimits>;
 }
 

@@ -34,6 +34,8 @@ export class Progress {
   heardAtTick: number | undefined;
   /** The latest read round that the peer confirmed. */
   confirmedRound = 0;
+  /** The tick from which its promise to elect nobody counts; -1 when there is none. */
+  promisedAtTick = -1;
   /** It held everything that was committed at some moment, and has answered ever since. */
   caughtUp = false;
   /** `matchIndex` at the last heartbeat's answer: no change since means a message may be lost. */
@@ -69,6 +71,7 @@ export class Progress {
     this.matchIndex = 0;
     this.toldCommitIndex = 0;
     this.confirmedRound = 0;
+    this.promisedAtTick = -1;
     this.caughtUp = false;
     this.probe();
     this.nextIndex = nextIndex;

@@ -148,7 +148,10 @@ export class Raft {
     this.#state.configurations.compact(this.#state.log.baseIndex);
   }
 
-  /** Campaigns without waiting for the election timeout. Does nothing on a non-voter. */
+  /**
+   * Campaigns without waiting for the election timeout. Does nothing on a non-voter, nor, where
+   * leases are in use, on a node that heard from a leader.
+   */
   campaign(): void {
     startPreVote(this.#state);
   }

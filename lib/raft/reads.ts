@@ -10,6 +10,7 @@
  */
 import { hasQuorum, quorumValue } from "./quorum.ts";
 import { announceCommitTo, broadcastHeartbeats } from "./heartbeat.ts";
+import { holdsLease, noteRound } from "./lease.ts";
 import {
   configurationOf,
   type Leadership,
@@ -69,6 +70,8 @@ export function flushReads(state: State): void {
   const { reads, leadership } = state;
   if (leadership === undefined) {
     if (reads.collected.length > 0) forward(state);
+  } else if (reads.waiting.length > 0 && holdsLease(state, leadership)) {
+    answerAll(state, reads.waiting.splice(0), state.commitIndex, state.term);
   } else if (reads.waiting.length > 0 && reads.rounds.length === 0) {
     startRound(state, leadership);
   }
@@ -88,6 +91,7 @@ export function startRound(state: State, leadership: Leadership): void {
     return;
   }
   reads.round++;
+  noteRound(state, leadership);
   reads.rounds.push({ round: reads.round, index: state.commitIndex, reads: waiting });
   broadcastHeartbeats(state, leadership);
 }

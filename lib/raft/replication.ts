@@ -3,6 +3,7 @@
  * mean. Entries travel by index; the driver puts them in.
  */
 import { advanceCommit } from "./commit.ts";
+import { confirmLease } from "./lease.ts";
 import type { Progress } from "./progress.ts";
 import { confirmRounds } from "./reads.ts";
 import { type Leadership, send, type State } from "./state.ts";
@@ -88,6 +89,7 @@ export function onHeartbeatResponse(
 ): void {
   if (round > peer.confirmedRound && round <= state.reads.round) {
     peer.confirmedRound = round;
+    confirmLease(leadership, peer, round);
     confirmRounds(state, leadership);
   }
   if (peer.state !== "replicate") {

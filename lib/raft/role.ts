@@ -84,6 +84,8 @@ export function becomeLeader(state: State): void {
     progress: new Map(),
     peers: [],
     transfer: undefined,
+    orderedCampaign: false,
+    leaseRounds: [],
   };
   syncPeers(state, state.leadership);
   appendEntry(state, { type: "noop", index, term: state.term });

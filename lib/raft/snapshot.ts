@@ -29,6 +29,7 @@ function copyLeadership(leadership: Leadership): Leadership {
     progress,
     peers: leadership.peers.map(({ id }) => progress.get(id)!),
     transfer: transfer === undefined ? undefined : { ...transfer },
+    leaseRounds: [...leadership.leaseRounds],
   };
 }
 

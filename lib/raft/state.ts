@@ -30,6 +30,10 @@ export interface Leadership {
   /** The values of `progress`, by increasing id. */
   peers: readonly Progress[];
   transfer: Transfer | undefined;
+  /** Another node was told to campaign in this term: it may do so at any time. */
+  orderedCampaign: boolean;
+  /** The first round that began in each tick, oldest first, as far as a lease may need it. */
+  readonly leaseRounds: { readonly round: number; readonly tick: number }[];
 }
 
 /** A leadership on its way to another node. */
@@ -92,6 +96,7 @@ export interface State {
   readonly random: Random;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
+  readonly leaseTicks: number;
   readonly limits: RaftLimits;
   readonly log: LogOutline;
   readonly configurations: ConfigurationStack;
@@ -115,6 +120,8 @@ export interface State {
   electionTimeout: number;
   /** Answers to the campaign under way. */
   votes: Map<NodeId, boolean>;
+  /** The tick of the last sign of any leader; the start counts as one. */
+  promisedAtTick: number;
   /** Set exactly while `role` is `leader`. */
   leadership: Leadership | undefined;
   readonly reads: ReadState;
@@ -128,10 +135,11 @@ export interface State {
  * @throws {AssertionError} when what was restored contradicts itself.
  */
 export function createState(options: RaftOptions, restored: RestoredState): State {
-  const { id, random, electionTicks, heartbeatTicks } = options;
+  const { id, random, electionTicks, heartbeatTicks, leaseTicks = 0 } = options;
   assert(Number.isSafeInteger(id) && id > 0, `bad node id ${id}`);
   assert(heartbeatTicks > 0, `bad heartbeat interval ${heartbeatTicks}`);
   assert(electionTicks > heartbeatTicks, `election timeout ${electionTicks} is too short`);
+  assert(leaseTicks >= 0 && leaseTicks < electionTicks, `a lease of ${leaseTicks} is too long`);
   const log = new LogOutline(restored.baseIndex, restored.baseTerm);
   assert(restored.firstIndex === log.firstIndex, `log starts at ${restored.firstIndex}`);
   const base = { index: restored.baseIndex, configuration: restored.baseConfiguration };
@@ -151,6 +159,7 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
     random,
     electionTicks,
     heartbeatTicks,
+    leaseTicks,
     limits: limitsOf(options.limits),
     log,
     configurations,
@@ -166,6 +175,7 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
     electionElapsed: 0,
     electionTimeout: drawTimeout(options, configuration),
     votes: new Map(),
+    promisedAtTick: 0,
     leadership: undefined,
     reads: createReads(random),
     effects: noEffects(),

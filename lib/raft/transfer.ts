@@ -40,6 +40,7 @@ export function continueTransfer(state: State, leadership: Leadership, peer: Pro
   if (transfer === undefined || transfer.told || transfer.to !== peer.id) return;
   if (peer.matchIndex < state.log.lastIndex) return;
   transfer.told = true;
+  leadership.orderedCampaign = true;
   send(state, peer.id, { type: "timeout_now", term: state.term });
 }
 

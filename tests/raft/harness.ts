@@ -78,6 +78,7 @@ export interface ClusterOptions {
   readonly random: (id: NodeId) => Random;
   readonly electionTicks?: number;
   readonly heartbeatTicks?: number;
+  readonly leaseTicks?: number;
   readonly limits?: Partial<RaftLimits>;
   readonly observer?: Observer;
 }
@@ -156,12 +157,13 @@ export class Cluster {
     assert(node.raft === undefined, `node ${id} runs`);
     const { base, durable } = node;
     node.entries = [...durable.entries];
-    const { electionTicks = 10, heartbeatTicks = 2, limits = {} } = this.#options;
+    const { electionTicks = 10, heartbeatTicks = 2, leaseTicks = 0, limits = {} } = this.#options;
     node.raft = new Raft({
       id,
       random: present(this.#randoms.get(id), "random"),
       electionTicks,
       heartbeatTicks,
+      leaseTicks,
       limits,
     }, {
       hardState: durable.hardState,

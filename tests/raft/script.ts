@@ -85,7 +85,8 @@ class Session {
   reset(options: ReadonlyMap<string, string>): void {
     const limits: Record<string, number> = {};
     for (const [name, value] of options) limits[name] = Number(value);
-    this.#cluster = new Cluster({ random: () => EVEN_RANDOM, limits });
+    const { leaseTicks = 0, ...others } = limits;
+    this.#cluster = new Cluster({ random: () => EVEN_RANDOM, leaseTicks, limits: others });
     this.#seen.clear();
   }
 
@@ -202,7 +203,7 @@ function describeResult(result: ProposalResult): string[] {
 type Handler = (session: Session, command: Command) => string[];
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
-  /** `limits inflightMessagesMax=2`: starts anew with other bounds. */
+  /** `limits inflightMessagesMax=2`, `limits leaseTicks=8`: starts anew with other settings. */
   limits: (session, { options }) => {
     session.reset(options);
     return [];
