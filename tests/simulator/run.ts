@@ -178,7 +178,7 @@ class Run {
     this.#network.heal();
     world.tell(0, () => "heals");
     for (const node of this.#cluster.nodes) {
-      if (node.life !== undefined) node.life.pausedUntilUs = 0;
+      if (node.life !== undefined) world.resume(node.life);
       node.stall(0);
       node.cutStart = false;
     }

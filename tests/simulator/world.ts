@@ -45,6 +45,8 @@ export class World {
   #hash = 0x811c9dc5;
   readonly #heap: Event[] = [];
   #soon: Soon[] = [];
+  /** The events of those who stand still. */
+  readonly #parked = new Map<Owner, Event[]>();
 
   constructor(seed: number, trace?: (line: string) => void) {
     this.random = new SeededRandom(seed);
@@ -128,9 +130,7 @@ export class World {
       assert(event.atUs >= this.nowUs, "time goes back");
       this.nowUs = event.atUs;
       if (owner !== undefined && owner.pausedUntilUs > this.nowUs) {
-        event.atUs = owner.pausedUntilUs;
-        event.order = this.#order++;
-        this.#push(event);
+        this.#park(owner, event);
         continue;
       }
       this.events++;
@@ -143,6 +143,17 @@ export class World {
     }
   }
 
+  /** Lets an owner go on that stands still: what waited for it runs now, in its order. */
+  resume(owner: Owner): void {
+    owner.pausedUntilUs = 0;
+    for (const event of this.#parked.get(owner) ?? []) {
+      event.atUs = this.nowUs;
+      event.order = this.#order++;
+      this.#push(event);
+    }
+    this.#parked.delete(owner);
+  }
+
   /** Runs what was asked to be done soon. */
   settle(): void {
     for (let count = 0; this.#soon.length > 0; count++) {
@@ -151,6 +162,22 @@ export class World {
       this.#soon = [];
       for (const soon of batch) if (soon.owner?.alive !== false) this.#run(soon);
     }
+  }
+
+  #park(owner: Owner, event: Event): void {
+    const parked = this.#parked.get(owner);
+    if (parked !== undefined) {
+      parked.push(event);
+      return;
+    }
+    this.#parked.set(owner, [event]);
+    const resume = () => {
+      const us = owner.pausedUntilUs - this.nowUs;
+      // Another pause may have begun before this one was over.
+      if (us > 0) this.after(us, undefined, "resume", resume);
+      else this.resume(owner);
+    };
+    this.after(owner.pausedUntilUs - this.nowUs, undefined, "resume", resume);
   }
 
   #run({ owner, run }: Soon): void {
