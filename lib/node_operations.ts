@@ -60,7 +60,7 @@ export class NodeOperations implements Operations, Leadership {
     const { configuration } = status;
     const leader = memberOf(configuration.members, status.leader);
     const peers = new Map(status.peers.map((peer) => [peer.id, peer]));
-    const learns = configuration.learners.includes(this.#nodeId);
+    const learns = configuration.standbys.includes(this.#nodeId);
     return {
       clusterId,
       nodeId: this.#nodeId,
@@ -75,7 +75,7 @@ export class NodeOperations implements Operations, Leadership {
         const peer = peers.get(member.id);
         return {
           ...member,
-          role: configuration.learners.includes(member.id) ? "learner" : "voter",
+          role: configuration.standbys.includes(member.id) ? "standby" : "voter",
           leader: member.id === status.leader,
           ...(peer === undefined ? {} : { active: peer.active, matchIndex: peer.matchIndex }),
         };
@@ -138,5 +138,5 @@ function memberOf(members: readonly Member[], id: NodeId | undefined): Member | 
 function roleName(role: string, learns: boolean): ClusterStatus["role"] {
   if (role === "leader") return "leader";
   if (role !== "follower") return "candidate";
-  return learns ? "learner" : "follower";
+  return learns ? "standby" : "follower";
 }

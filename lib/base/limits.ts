@@ -23,7 +23,7 @@ export const UNCOMMITTED_ENTRIES_MAX = 4096;
 export const UNCOMMITTED_BYTES_MAX = 64 * MIB;
 /** Pending linearizable reads in the consensus core. */
 export const PENDING_READS_MAX = 65_536;
-/** Voters and learners together. */
+/** Voters and standbys together. */
 export const MEMBERS_MAX = 32;
 
 /** Size of one segment file of the log. */

@@ -25,7 +25,7 @@ export interface MembershipOptions {
 
 /** Pause before a change is tried again while another one is under way. */
 const RETRY_MS = 50;
-/** How often the leader looks for learners that have caught up. */
+/** How often the leader looks for standbys that have caught up. */
 const PROMOTE_MS = 100;
 
 /** Carries out changes of the configuration. */
@@ -45,7 +45,7 @@ export class Membership {
     this.#log = options.log;
   }
 
-  /** Promotes learners as they catch up, for as long as this node leads. */
+  /** Promotes standbys as they catch up, for as long as this node leads. */
   start(): void {
     this.#cancel = this.#clock.after(PROMOTE_MS, () => {
       this.#promote();
@@ -58,7 +58,7 @@ export class Membership {
   }
 
   /**
-   * Takes a node in, as a learner; it becomes a voter once it has caught up. Asked again by a
+   * Takes a node in, as a standby; it becomes a voter once it has caught up. Asked again by a
    * member, it brings the member's addresses and weight up to date.
    *
    * @throws {DatabaseError} `NO_LEADER`, `MEMBERSHIP`, `LEADERSHIP_LOST`.
@@ -81,7 +81,7 @@ export class Membership {
         { hint: `Remove node ${taken.id} first, if it is gone for good` },
       );
     }
-    if (known === undefined) await this.#change({ type: "add_learner", member });
+    if (known === undefined) await this.#change({ type: "add", role: "standby", member });
     else if (
       known.address !== member.address || known.httpUrl !== member.httpUrl ||
       (member.weight !== undefined && member.weight !== weightOf(known))
@@ -139,11 +139,11 @@ export class Membership {
   #promote(): void {
     if (this.#raft.role !== "leader" || !this.#raft.established) return;
     const { configuration } = this.#raft.status();
-    const learner = configuration.learners[0];
-    if (learner === undefined) return;
-    const result = this.#raft.proposeConfiguration({ type: "promote", id: learner });
+    const standby = configuration.standbys[0];
+    if (standby === undefined) return;
+    const result = this.#raft.proposeConfiguration({ type: "assign", id: standby, role: "voter" });
     this.#replica.schedule();
-    if (result.accepted) this.#log.info("learner caught up, becomes a voter", { node: learner });
+    if (result.accepted) this.#log.info("standby caught up, becomes a voter", { node: standby });
   }
 
   /** Proposes a change until it is accepted, and waits until it is committed. */

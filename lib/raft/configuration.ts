@@ -2,18 +2,26 @@
  * Configurations as values, and the ones a log holds.
  *
  * A change of voters takes two entries (thesis, §4.3): the joint one, then the one that leaves it.
- * Learners, addresses and weights are outside every quorum, so changing them takes one.
+ * Standbys, addresses and weights are outside every quorum, so changing them takes one.
  */
 import { assert, present, unreachable } from "../base/assert.ts";
 import { MEMBERS_MAX } from "../base/limits.ts";
 import { isWeight, WEIGHT_MAX, weightOf } from "./priority.ts";
-import type { Configuration, ConfigurationChange, LogIndex, Member, NodeId } from "./types.ts";
+import type {
+  Configuration,
+  ConfigurationChange,
+  LogIndex,
+  Member,
+  NodeId,
+  NonVoter,
+} from "./types.ts";
 
 /** Nobody takes part: what a node knows before its first entry. */
 export const EMPTY_CONFIGURATION: Configuration = {
   voters: [],
   votersOutgoing: [],
-  learners: [],
+  standbys: [],
+  spares: [],
   members: [],
 };
 
@@ -23,7 +31,8 @@ export function initialConfiguration(members: readonly Member[]): Configuration 
   const configuration = {
     voters: sorted.map((member) => member.id),
     votersOutgoing: [],
-    learners: [],
+    standbys: [],
+    spares: [],
     members: sorted,
   };
   checkConfiguration(configuration);
@@ -65,9 +74,9 @@ export type ChangeResult =
 export function applyChange(current: Configuration, change: ConfigurationChange): ChangeResult {
   assert(!isJoint(current), "a change starts from a configuration that is not joint");
   switch (change.type) {
-    case "add_learner":
-      return addLearner(current, change.member);
-    case "promote":
+    case "add":
+      return add(current, change.member, change.role);
+    case "assign":
       return promote(current, change.id);
     case "remove":
       return remove(current, change.id);
@@ -81,12 +90,13 @@ export function applyChange(current: Configuration, change: ConfigurationChange)
 /** The configuration after a joint one: the incoming voters, and nobody who only was outgoing. */
 export function leaveJoint(joint: Configuration): Configuration {
   assert(isJoint(joint), "only a joint configuration can be left");
-  const { voters, learners } = joint;
-  const members = joint.members.filter(({ id }) => voters.includes(id) || learners.includes(id));
-  return { voters, votersOutgoing: [], learners, members };
+  const { voters, standbys, spares } = joint;
+  const staying = new Set([...voters, ...standbys, ...spares]);
+  const members = joint.members.filter(({ id }) => staying.has(id));
+  return { voters, votersOutgoing: [], standbys, spares, members };
 }
 
-function addLearner(current: Configuration, member: Member): ChangeResult {
+function add(current: Configuration, member: Member, role: NonVoter): ChangeResult {
   if (!Number.isSafeInteger(member.id) || member.id <= 0) {
     return { invalid: `Cannot add node ${member.id}: an id is a positive integer` };
   }
@@ -100,7 +110,8 @@ function addLearner(current: Configuration, member: Member): ChangeResult {
   return {
     configuration: {
       ...current,
-      learners: withId(current.learners, member.id),
+      standbys: role === "standby" ? withId(current.standbys, member.id) : current.standbys,
+      spares: role === "spare" ? withId(current.spares, member.id) : current.spares,
       members: [...current.members, member].sort((a, b) => a.id - b.id),
     },
   };
@@ -108,12 +119,13 @@ function addLearner(current: Configuration, member: Member): ChangeResult {
 
 function promote(current: Configuration, id: NodeId): ChangeResult {
   if (current.voters.includes(id)) return { invalid: `Node ${id} is a voter already` };
-  if (!current.learners.includes(id)) return { invalid: `Node ${id} is not a member` };
+  if (!current.standbys.includes(id)) return { invalid: `Node ${id} is not a member` };
   return {
     configuration: {
       voters: withId(current.voters, id),
       votersOutgoing: current.voters,
-      learners: withoutId(current.learners, id),
+      standbys: withoutId(current.standbys, id),
+      spares: current.spares,
       members: current.members,
     },
   };
@@ -121,11 +133,12 @@ function promote(current: Configuration, id: NodeId): ChangeResult {
 
 function remove(current: Configuration, id: NodeId): ChangeResult {
   if (!isMember(current, id)) return { invalid: `Node ${id} is not a member` };
-  if (current.learners.includes(id)) {
+  if (!current.voters.includes(id)) {
     return {
       configuration: {
         ...current,
-        learners: withoutId(current.learners, id),
+        standbys: withoutId(current.standbys, id),
+        spares: withoutId(current.spares, id),
         members: current.members.filter((member) => member.id !== id),
       },
     };
@@ -174,21 +187,24 @@ function withoutId(ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
  * @throws {AssertionError} when it does not hold.
  */
 export function checkConfiguration(configuration: Configuration): void {
-  const { voters, votersOutgoing, learners, members } = configuration;
-  for (const ids of [voters, votersOutgoing, learners, members.map(({ id }) => id)]) {
+  const { voters, votersOutgoing, standbys, spares, members } = configuration;
+  for (const ids of [voters, votersOutgoing, standbys, spares, members.map(({ id }) => id)]) {
     for (let i = 1; i < ids.length; i++) {
       assert(ids[i - 1]! < ids[i]!, `ids are not sorted: ${ids.join()}`);
     }
   }
   assert(voters.length > 0, "a configuration needs a voter");
   assert(members.length <= MEMBERS_MAX, `${members.length} members are too many`);
-  const ids = new Set([...voters, ...votersOutgoing, ...learners]);
+  const ids = new Set([...voters, ...votersOutgoing, ...standbys, ...spares]);
   assert(ids.size === members.length, "members and roles differ");
   for (const member of members) {
     assert(ids.has(member.id), `member ${member.id} has no role`);
     assert(isWeight(weightOf(member)), `bad weight ${member.weight}`);
   }
-  for (const id of learners) assert(!isVoter(configuration, id), `learner ${id} votes`);
+  for (const id of [...standbys, ...spares]) {
+    assert(!voters.includes(id), `node ${id} has two roles`);
+  }
+  for (const id of standbys) assert(!spares.includes(id), `node ${id} has two roles`);
 }
 
 /** A configuration and the entry that holds it. */

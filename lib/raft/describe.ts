@@ -24,12 +24,13 @@ export function describeEntry(entry: Entry): string {
   }
 }
 
-/** `voters=1,2,3 outgoing=1,2 learners=4 weights=3:0`; parts that are empty are left out. */
+/** `voters=1,2 outgoing=1 standbys=4 spares=5 weights=2:0`; parts that are empty are left out. */
 export function describeConfiguration(configuration: Configuration): string {
-  const { voters, votersOutgoing, learners, members } = configuration;
+  const { voters, votersOutgoing, standbys, spares, members } = configuration;
   let text = `voters=${voters.join()}`;
   if (votersOutgoing.length > 0) text += ` outgoing=${votersOutgoing.join()}`;
-  if (learners.length > 0) text += ` learners=${learners.join()}`;
+  if (standbys.length > 0) text += ` standbys=${standbys.join()}`;
+  if (spares.length > 0) text += ` spares=${spares.join()}`;
   const weighed = members.filter((member) => weightOf(member) !== DEFAULT_WEIGHT);
   if (weighed.length > 0) {
     text += ` weights=${weighed.map((member) => `${member.id}:${weightOf(member)}`).join()}`;

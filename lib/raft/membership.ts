@@ -35,7 +35,7 @@ export function proposeChange(state: State, change: ConfigurationChange): Propos
   const result = applyChange(latest.configuration, change);
   if ("invalid" in result) return refuse("invalid", result.invalid);
   const next = result.configuration;
-  if (change.type === "promote" && leadership.progress.get(change.id)?.caughtUp !== true) {
+  if (change.type === "assign" && leadership.progress.get(change.id)?.caughtUp !== true) {
     return refuse("changing", `Node ${change.id} has not caught up`);
   }
   if (isJoint(next) && !isSurvivable(state, leadership, next)) {

@@ -27,13 +27,17 @@ export interface Member {
 /**
  * Who takes part. While `votersOutgoing` is not empty the configuration is joint: every decision
  * needs a majority of `voters` and one of `votersOutgoing` (Raft thesis, §4.3).
- * Each list is sorted by id; a learner is in neither list of voters.
+ * Each list is sorted by id. A standby or a spare among the outgoing voters votes until the joint
+ * configuration is left, and has that role from then on.
  */
 export interface Configuration {
   readonly voters: readonly NodeId[];
   readonly votersOutgoing: readonly NodeId[];
-  readonly learners: readonly NodeId[];
-  /** Every node of the three lists, sorted by id. */
+  /** They receive the log and do not vote. */
+  readonly standbys: readonly NodeId[];
+  /** They know of the cluster, and receive nothing of the log. */
+  readonly spares: readonly NodeId[];
+  /** Every node of the four lists, sorted by id. */
   readonly members: readonly Member[];
 }
 
@@ -166,6 +170,12 @@ export interface LogMark {
   readonly index: LogIndex;
 }
 
+/** The part of a member that does not vote. */
+export type NonVoter = "standby" | "spare";
+
+/** The part of a member in the cluster. */
+export type MemberRole = "voter" | NonVoter;
+
 /** What a node does at the moment. */
 export type Role = "follower" | "pre_candidate" | "candidate" | "leader";
 
@@ -201,9 +211,9 @@ export interface Effects {
 
 /** A change of who takes part. One at a time; voters come and go through a joint configuration. */
 export type ConfigurationChange =
-  | { readonly type: "add_learner"; readonly member: Member }
-  /** Makes a learner that has caught up a voter. */
-  | { readonly type: "promote"; readonly id: NodeId }
+  | { readonly type: "add"; readonly member: Member; readonly role: NonVoter }
+  /** Makes a standby that has caught up a voter. */
+  | { readonly type: "assign"; readonly id: NodeId; readonly role: "voter" }
   | { readonly type: "remove"; readonly id: NodeId }
   /**
    * Changes the addresses and the weight of a member, never its part in decisions. A weight that

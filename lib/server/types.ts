@@ -22,7 +22,7 @@ export interface MemberStatus {
   readonly id: NodeId;
   readonly address: string;
   readonly httpUrl: string;
-  readonly role: "voter" | "learner";
+  readonly role: "voter" | "standby";
   readonly leader: boolean;
   /** Whether the leader heard from it lately; only the leader knows. */
   readonly active?: boolean;
@@ -35,7 +35,7 @@ export interface ClusterStatus {
   readonly clusterId: string;
   readonly nodeId: NodeId;
   readonly version: string;
-  readonly role: "leader" | "follower" | "candidate" | "learner";
+  readonly role: "leader" | "follower" | "candidate" | "standby";
   readonly term: number;
   readonly leader:
     | { readonly id: NodeId; readonly address: string; readonly httpUrl: string }

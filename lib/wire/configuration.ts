@@ -4,15 +4,16 @@ import { DEFAULT_WEIGHT, weightOf } from "../raft/priority.ts";
 import type { Configuration, Member, NodeId } from "../raft/types.ts";
 
 /**
- * A configuration as bytes: voters, outgoing voters and learners as counted lists of ids, then the
- * members in the order of their ids, then their weights, unless all are the default.
+ * A configuration as bytes: voters, outgoing voters, standbys and spares as counted lists of ids,
+ * then the members in the order of their ids, then their weights, unless all are the default.
  * lib/log/FORMAT.md has the offsets.
  */
 export function encodeConfiguration(configuration: Configuration): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(256);
   writeIds(writer, configuration.voters);
   writeIds(writer, configuration.votersOutgoing);
-  writeIds(writer, configuration.learners);
+  writeIds(writer, configuration.standbys);
+  writeIds(writer, configuration.spares);
   writer.u16(configuration.members.length);
   for (const member of configuration.members) {
     writer.u53(member.id).text(member.address).text(member.httpUrl);
@@ -32,13 +33,20 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration {
   const reader = new ByteReader(bytes);
   const voters = readIds(reader, "voters");
   const votersOutgoing = readIds(reader, "outgoing voters");
-  const learners = readIds(reader, "learners");
+  const standbys = readIds(reader, "standbys");
+  const spares = readIds(reader, "spares");
   const count = readCount(reader, "members");
   const members: Member[] = [];
   for (let i = 0; i < count; i++) {
     members.push({ id: reader.u53(), address: reader.text(), httpUrl: reader.text() });
   }
-  const configuration = { voters, votersOutgoing, learners, members: readWeights(reader, members) };
+  const configuration = {
+    voters,
+    votersOutgoing,
+    standbys,
+    spares,
+    members: readWeights(reader, members),
+  };
   reader.end();
   requireMembers(configuration);
   return configuration;
@@ -79,19 +87,18 @@ function requireSorted(ids: readonly NodeId[], what: string): void {
   }
 }
 
-/** The members are exactly the nodes of the three lists, and a learner has no vote. */
+/** The members are exactly the nodes of the four lists, and each has one role to come. */
 function requireMembers(configuration: Configuration): void {
-  const { voters, votersOutgoing, learners, members } = configuration;
+  const { voters, votersOutgoing, standbys, spares, members } = configuration;
   requireSorted(members.map((member) => member.id), "members");
   const known = new Set(members.map((member) => member.id));
-  const named = new Set([...voters, ...votersOutgoing, ...learners]);
+  const named = new Set([...voters, ...votersOutgoing, ...standbys, ...spares]);
   for (const id of named) {
     if (!known.has(id)) throw new FormatError(`Node ${id} has a role but is not a member`);
   }
   if (named.size !== known.size) throw new FormatError("A member has no role");
-  for (const id of learners) {
-    if (voters.includes(id) || votersOutgoing.includes(id)) {
-      throw new FormatError(`Node ${id} is a learner and a voter`);
-    }
+  const lasting = [...voters, ...standbys, ...spares];
+  if (new Set(lasting).size !== lasting.length) {
+    throw new FormatError(`A node has two roles: ${lasting.join()}`);
   }
 }

@@ -23,7 +23,8 @@ const PER_SEGMENT = 6;
 
 const TWO: Configuration = {
   ...CONFIGURATION,
-  learners: [8],
+  standbys: [8],
+  spares: [],
   members: [...CONFIGURATION.members, {
     id: 8,
     address: "127.0.0.1:9002",

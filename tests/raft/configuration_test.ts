@@ -30,13 +30,13 @@ function refusal(configuration: Configuration, change: ConfigurationChange): str
 
 const THREE = initialConfiguration([3, 1, 2].map(memberOf));
 
-test("a node joins as a learner and becomes a voter through a joint configuration", () => {
-  const learner = apply(THREE, { type: "add_learner", member: memberOf(4) });
-  expect(learner.learners).toEqual([4]);
-  expect(learner.voters).toEqual([1, 2, 3]);
-  expect(isJoint(learner)).toBe(false);
-  const joint = apply(learner, { type: "promote", id: 4 });
-  expect([joint.voters, joint.votersOutgoing, joint.learners]).toEqual([
+test("a node joins as a standby and becomes a voter through a joint configuration", () => {
+  const standby = apply(THREE, { type: "add", role: "standby", member: memberOf(4) });
+  expect(standby.standbys).toEqual([4]);
+  expect(standby.voters).toEqual([1, 2, 3]);
+  expect(isJoint(standby)).toBe(false);
+  const joint = apply(standby, { type: "assign", id: 4, role: "voter" });
+  expect([joint.voters, joint.votersOutgoing, joint.standbys]).toEqual([
     [1, 2, 3, 4],
     [1, 2, 3],
     [],
@@ -52,9 +52,9 @@ test("a removed voter stays a member until the joint configuration is left", () 
   expect(leaveJoint(joint).members.map(({ id }) => id)).toEqual([1, 3]);
 });
 
-test("a learner is removed in one step", () => {
-  const learner = apply(THREE, { type: "add_learner", member: memberOf(4) });
-  expect(apply(learner, { type: "remove", id: 4 })).toEqual(THREE);
+test("a standby is removed in one step", () => {
+  const standby = apply(THREE, { type: "add", role: "standby", member: memberOf(4) });
+  expect(apply(standby, { type: "remove", id: 4 })).toEqual(THREE);
 });
 
 test("an update changes the addresses of one member and nothing else", () => {
@@ -65,10 +65,14 @@ test("an update changes the addresses of one member and nothing else", () => {
 });
 
 test("changes that make no sense are refused", () => {
-  expect(refusal(THREE, { type: "add_learner", member: memberOf(2) })).toContain("already");
-  expect(refusal(THREE, { type: "add_learner", member: memberOf(0) })).toContain("positive");
-  expect(refusal(THREE, { type: "promote", id: 2 })).toContain("voter already");
-  expect(refusal(THREE, { type: "promote", id: 7 })).toContain("not a member");
+  expect(refusal(THREE, { type: "add", role: "standby", member: memberOf(2) })).toContain(
+    "already",
+  );
+  expect(refusal(THREE, { type: "add", role: "standby", member: memberOf(0) })).toContain(
+    "positive",
+  );
+  expect(refusal(THREE, { type: "assign", id: 2, role: "voter" })).toContain("voter already");
+  expect(refusal(THREE, { type: "assign", id: 7, role: "voter" })).toContain("not a member");
   expect(refusal(THREE, { type: "remove", id: 7 })).toContain("not a member");
   expect(refusal(THREE, { type: "update_member", member: memberOf(7) })).toContain("not a member");
   const one = initialConfiguration([memberOf(1)]);
@@ -78,9 +82,9 @@ test("changes that make no sense are refused", () => {
 test("the number of members is bounded", () => {
   let configuration = THREE;
   for (let id = 4; id <= MEMBERS_MAX; id++) {
-    configuration = apply(configuration, { type: "add_learner", member: memberOf(id) });
+    configuration = apply(configuration, { type: "add", role: "standby", member: memberOf(id) });
   }
-  const change = { type: "add_learner", member: memberOf(MEMBERS_MAX + 1) } as const;
+  const change = { type: "add", role: "standby", member: memberOf(MEMBERS_MAX + 1) } as const;
   expect(refusal(configuration, change)).toContain(`at most ${MEMBERS_MAX}`);
 });
 
@@ -91,8 +95,8 @@ test("every quorum meets every quorum of the configuration before and after", ()
   for (let round = 0; round < 400; round++) {
     const id = ids[below(random, ids.length)]!;
     const changes = [
-      { type: "add_learner", member: memberOf(id) },
-      { type: "promote", id },
+      { type: "add", role: "standby", member: memberOf(id) },
+      { type: "assign", id, role: "voter" },
       { type: "remove", id },
     ] as const;
     const next = isJoint(configuration)
@@ -112,7 +116,7 @@ test("every quorum meets every quorum of the configuration before and after", ()
 
 test("truncation brings back the configuration before, compaction keeps the one in force", () => {
   const stack = new ConfigurationStack({ index: 0, configuration: EMPTY_CONFIGURATION });
-  const four = apply(THREE, { type: "add_learner", member: memberOf(4) });
+  const four = apply(THREE, { type: "add", role: "standby", member: memberOf(4) });
   stack.push({ index: 1, configuration: THREE });
   stack.push({ index: 5, configuration: four });
   expect(stack.latest.index).toBe(5);
@@ -157,9 +161,9 @@ test("voters of lower weights wait longer, and weight 0 waits longest", () => {
   expect(waits(9, 5, 2, 1)).toEqual([0, 1, 2, 2]);
   expect(waits(1, 1, 0)).toEqual([0, 0, 4]);
   expect(waits(0, 0, 0)).toEqual([0, 0, 0]);
-  const learner = { ...memberOf(3), weight: 9 };
+  const standby = { ...memberOf(3), weight: 9 };
   const start = initialConfiguration([memberOf(1), memberOf(2)]);
-  const result = applyChange(start, { type: "add_learner", member: learner });
+  const result = applyChange(start, { type: "add", role: "standby", member: standby });
   if ("invalid" in result) throw new Error(result.invalid);
   expect(extraWaits(result.configuration, 1)).toBe(0);
 });

@@ -299,7 +299,7 @@ test("the vote goes to the log that is more up-to-date: term first, then index",
 
 test("a change of the membership waits for a commit of the leader's own term", () => {
   const raft = lead({ commitIndex: 1 });
-  const change = { type: "add_learner", member: memberOf(4) } as const;
+  const change = { type: "add", role: "standby", member: memberOf(4) } as const;
   expect(raft.proposeConfiguration(change)).toMatchObject({ refusal: "changing" });
   raft.step(2, {
     type: "append_response",

@@ -252,8 +252,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const member = memberOf(id!);
     const weight = Number(options.get("weight") ?? 1);
     const changes: Readonly<Record<string, ConfigurationChange>> = {
-      add: { type: "add_learner", member },
-      promote: { type: "promote", id: id! },
+      add: { type: "add", role: "standby", member },
+      promote: { type: "assign", id: id!, role: "voter" },
       remove: { type: "remove", id: id! },
       update: { type: "update_member", member: { ...member, address: "elsewhere:9001" } },
       weigh: { type: "update_member", member: { ...member, weight } },

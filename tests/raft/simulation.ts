@@ -232,15 +232,15 @@ class Run {
 
   #drawChange(node: TestNode): ConfigurationChange | undefined {
     const { configuration } = present(node.raft, "running node").status();
-    const { members, learners } = configuration;
-    const learner = this.#pick(learners);
-    if (learner !== undefined && below(this.#random, 4) > 0) {
-      return { type: "promote", id: learner };
+    const { members, standbys } = configuration;
+    const standby = this.#pick(standbys);
+    if (standby !== undefined && below(this.#random, 4) > 0) {
+      return { type: "assign", id: standby, role: "voter" };
     }
     if (!this.#closed && members.length < 4 && this.#cluster.nodes.size < 9) {
       const id = this.#nextId++;
       this.#cluster.add(id);
-      return { type: "add_learner", member: memberOf(id) };
+      return { type: "add", role: "standby", member: memberOf(id) };
     }
     const member = this.#pick(members);
     if (member === undefined) return undefined;

@@ -36,7 +36,8 @@ function node(voters: number[]) {
   const configuration: Configuration = {
     voters,
     votersOutgoing: [],
-    learners: [],
+    standbys: [],
+    spares: [],
     members,
   };
   const first = { type: "configuration", index: 1, term: 1, configuration } as const;

@@ -57,16 +57,16 @@ export class Cluster {
     const leader = this.leading?.running;
     if (leader === undefined) return;
     const { configuration } = leader.raft.status();
-    const { members, voters, learners } = configuration;
+    const { members, voters, standbys } = configuration;
     const gone = members.filter(({ id }) => this.nodes.find((node) => node.id === id)?.lost);
     const goal = settings.foundAlone ? Math.max(3, settings.voters) : settings.voters;
-    const grow = voters.length + learners.length < goal || world.chance(300);
+    const grow = voters.length + standbys.length < goal || world.chance(300);
     let change: ConfigurationChange | undefined;
     if (gone.length > 0 && world.chance(700)) change = { type: "remove", id: gone[0]!.id };
     else if (grow && this.nodes.length < NODES_MAX) {
-      change = { type: "add_learner", member: memberOf(this.nodes.length + 1) };
+      change = { type: "add", role: "standby", member: memberOf(this.nodes.length + 1) };
     } else if (world.chance(200)) {
-      change = { type: "promote", id: world.pick(members)!.id };
+      change = { type: "assign", id: world.pick(members)!.id, role: "voter" };
     } else if (voters.length > 1) change = { type: "remove", id: world.pick(members)!.id };
     if (change === undefined) return;
     const result = leader.raft.proposeConfiguration(change);
@@ -74,7 +74,7 @@ export class Cluster {
     world.tell(leader.owner.nodeId, () => {
       return `change ${JSON.stringify(change)}: ${result.accepted ? "begun" : result.reason}`;
     });
-    if (result.accepted && change.type === "add_learner") this.#join(change.member.id);
+    if (result.accepted && change.type === "add") this.#join(change.member.id);
   }
 
   transfer(): void {

@@ -32,8 +32,8 @@ export const MARKS = [
   "read refused",
   "read waited for apply",
   // Membership and transfer.
-  "learner added",
-  "learner promoted",
+  "standby added",
+  "standby promoted",
   "promotion put off",
   "voter removed",
   "removed leader retired",

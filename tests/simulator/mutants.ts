@@ -227,11 +227,11 @@ const MEMBERSHIP: readonly Mutant[] = [
     "  if (configuration.votersOutgoing.length === 0) return incoming;",
     "  if (configuration.votersOutgoing.length >= 0) return incoming;",
   ]),
-  mutant("learners count for commits", [
+  mutant("standbys count for commits", [
     QUORUM,
     "  const incoming = majorityValue(configuration.voters, valueOf);",
-    "  const { voters, learners } = configuration;\n" +
-    "  const incoming = majorityValue([...voters, ...learners], valueOf);",
+    "  const { voters, standbys } = configuration;\n" +
+    "  const incoming = majorityValue([...voters, ...standbys], valueOf);",
   ]),
   mutant("two changes at once", [
     "lib/raft/membership.ts",

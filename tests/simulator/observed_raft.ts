@@ -123,8 +123,8 @@ export class ObservedRaft extends Raft {
     if (!result.accepted) {
       const caughtUp = result.reason.includes("caught up");
       this.#counters.hit(caughtUp ? "promotion put off" : "change refused");
-    } else if (change.type === "add_learner") this.#counters.hit("learner added");
-    else if (change.type === "promote") this.#counters.hit("learner promoted");
+    } else if (change.type === "add") this.#counters.hit("standby added");
+    else if (change.type === "assign") this.#counters.hit("standby promoted");
     else if (change.type === "remove" && isJoint(this.status().configuration)) {
       this.#counters.hit("voter removed");
     }

@@ -193,7 +193,7 @@ class Run {
       return;
     }
     for (const node of this.#cluster.nodes) {
-      // A learner that seemed well a moment ago must not become a voter that is gone.
+      // A standby that seemed well a moment ago must not become a voter that is gone.
       node.running?.membership.stop();
       if (core.includes(node)) continue;
       node.barred = true;

@@ -18,7 +18,8 @@ const payload = new Uint8Array([1, 2, 3, 4, 5]);
 const configuration: Configuration = {
   voters: [1, 2],
   votersOutgoing: [1, 7],
-  learners: [Number.MAX_SAFE_INTEGER],
+  standbys: [Number.MAX_SAFE_INTEGER],
+  spares: [],
   members: [1, 2, 7, Number.MAX_SAFE_INTEGER].map((id) => ({
     id,
     address: `10.0.0.${id % 256}:9001`,
@@ -104,8 +105,8 @@ test("a configuration whose lists do not fit together is refused", () => {
     { ...configuration, voters: [2, 1] },
     { ...configuration, voters: [1, 1, 2] },
     { ...configuration, voters: [1, 2, 5] },
-    { ...configuration, learners: [2, Number.MAX_SAFE_INTEGER] },
-    { ...configuration, learners: [] },
+    { ...configuration, standbys: [2, Number.MAX_SAFE_INTEGER] },
+    { ...configuration, standbys: [] },
     { ...configuration, members: [...configuration.members].reverse() },
     { ...configuration, voters: Array.from({ length: 33 }, (_, i) => i + 1) },
   ];

@@ -19,7 +19,8 @@ const CONFIGURATION: Entry = {
   configuration: {
     voters: [1, 2],
     votersOutgoing: [1, MAX],
-    learners: [],
+    standbys: [],
+    spares: [],
     members: [1, 2, MAX].map((id) => ({ id, address: `host${id}:1`, httpUrl: "http://x/ä" })),
   },
 };

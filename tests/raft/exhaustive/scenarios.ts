@@ -13,7 +13,7 @@ export interface Scenario {
   readonly name: string;
   /** The terms of each node's log after the configuration; everybody knows the latest. */
   readonly logs: readonly (readonly Term[])[];
-  readonly learners: readonly NodeId[];
+  readonly standbys: readonly NodeId[];
   /**
    * Node 1 has won an election, which is not counted: just so, or also committed its first entry
    * everywhere.
@@ -39,10 +39,10 @@ function scenario(
   name: string,
   depth: number,
   bounds: Partial<Bounds>,
-  start: Partial<Pick<Scenario, "logs" | "learners" | "leader">> = {},
+  start: Partial<Pick<Scenario, "logs" | "standbys" | "leader">> = {},
 ): Scenario {
-  const { logs = [[], [], []], learners = [], leader = "none" } = start;
-  return { name, depth, logs, learners, leader, bounds: { ...BOUNDS, ...bounds } };
+  const { logs = [[], [], []], standbys = [], leader = "none" } = start;
+  return { name, depth, logs, standbys, leader, bounds: { ...BOUNDS, ...bounds } };
 }
 
 const ESTABLISHED = { leader: "established" } as const;
@@ -58,9 +58,9 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario("proposals", 9, { ...SECOND, proposals: 2 }, ESTABLISHED),
   scenario("heartbeats", 9, { ...SECOND, proposals: 1, beats: 2 }, ESTABLISHED),
   scenario("removal", 9, { ...SECOND, changes: 1, change: "remove" }, ESTABLISHED),
-  scenario("promotion", 11, { ...SECOND, changes: 1, change: "promote" }, {
+  scenario("promotion", 11, { ...SECOND, changes: 1, change: "assign" }, {
     ...ESTABLISHED,
-    learners: [3],
+    standbys: [3],
   }),
   scenario("handover", 12, { ...SECOND, campaigns: 0, proposals: 1, transfers: 1 }, ESTABLISHED),
   scenario("everything", 11, {
@@ -74,10 +74,10 @@ export const SCENARIOS: readonly Scenario[] = [
 ];
 
 /** Where a scenario begins. */
-export function startOf(nodes: Nodes, { logs, learners, leader }: Scenario): Start {
+export function startOf(nodes: Nodes, { logs, standbys, leader }: Scenario): Start {
   const members = logs.map((_, at) => memberOf(at + 1));
-  const voters = members.filter(({ id }) => !learners.includes(id));
-  const configuration = { ...initialConfiguration(voters), learners, members };
+  const voters = members.filter(({ id }) => !standbys.includes(id));
+  const configuration = { ...initialConfiguration(voters), standbys, members };
   const first: Entry = { type: "configuration", index: 1, term: 1, configuration };
   const term = Math.max(1, ...logs.flat());
   const world = initialWorld(logs.map((terms, at) => {
@@ -88,7 +88,7 @@ export function startOf(nodes: Nodes, { logs, learners, leader }: Scenario): Sta
     return nodes.start(at + 1, disk);
   }));
   const position = (at: number) =>
-    [logs[at], learners.includes(at + 1), leader !== "none" && at === 0].join(";");
+    [logs[at], standbys.includes(at + 1), leader !== "none" && at === 0].join(";");
   const mirrors = logs.map((_, at) =>
     at > 0 && position(at) === position(at - 1) ? at - 1 : undefined
   );

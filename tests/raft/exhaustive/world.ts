@@ -94,8 +94,8 @@ function changeOf(node: ModelNode, bounds: Bounds, id: NodeId): ConfigurationCha
   const { configuration } = node.core.configurations.latest;
   if (isJoint(configuration)) return undefined;
   if (bounds.change === "remove" && isMember(configuration, id)) return { type: "remove", id };
-  if (bounds.change === "promote" && configuration.learners.includes(id)) {
-    return { type: "promote", id };
+  if (bounds.change === "assign" && configuration.standbys.includes(id)) {
+    return { type: "assign", id, role: "voter" };
   }
   return undefined;
 }
