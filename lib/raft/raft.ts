@@ -12,8 +12,8 @@ import { type Proposal, proposeCommands } from "./propose.ts";
 import { dropReadsOf, flushReads, requestRead } from "./reads.ts";
 import { flushAppends, onPeerUnreachable } from "./replication.ts";
 import { createState, isEmpty, noEffects, noteProgress, type State } from "./state.ts";
+import { copyState } from "./state_copy.ts";
 import { stepMessage } from "./step.ts";
-import { copyState } from "./snapshot.ts";
 import { startTransfer } from "./transfer.ts";
 import type {
   ConfigurationChange,
@@ -207,14 +207,14 @@ export class Raft {
     };
   }
 
-  /** The whole state as a copy, to be looked at or given to `restore`. */
-  snapshot(): State {
+  /** The whole state as a copy, to be looked at or given to `restoreState`. */
+  copyState(): State {
     return copyState(this.#state);
   }
 
-  /** Goes back, or over, to the state of a snapshot, which stays as it is. */
-  restore(snapshot: State): void {
-    this.#state = copyState(snapshot);
+  /** Goes back, or over, to a state that was copied; the copy stays as it is. */
+  restoreState(state: State): void {
+    this.#state = copyState(state);
   }
 
   #flush(): void {

@@ -239,7 +239,7 @@ export class Nodes {
 
   #finish(draft: Draft): ModelNode {
     const { id, raft, entries, disk, writes, crashes } = draft;
-    const core = raft.snapshot();
+    const core = raft.copyState();
     const text = [
       id,
       crashes,
@@ -307,7 +307,7 @@ function startCore(id: NodeId, disk: Disk): Raft {
 function draftOf(node: ModelNode, crashed: boolean): Draft {
   const { id, disk } = node;
   const raft = startCore(id, disk);
-  if (!crashed) raft.restore(node.core);
+  if (!crashed) raft.restoreState(node.core);
   return {
     id,
     raft,

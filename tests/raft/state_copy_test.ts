@@ -23,11 +23,11 @@ function busyLeader(): Cluster {
   return cluster;
 }
 
-test("a snapshot stays as it was, whatever the core goes through", () => {
+test("a copy of the state stays as it was, whatever the core goes through", () => {
   const raft = busyLeader().raft(1);
   const before = describeStatus(raft.status());
-  const snapshot = raft.snapshot();
-  const core = encodeCore(snapshot);
+  const copy = raft.copyState();
+  const core = encodeCore(copy);
   raft.onUnreachable(3);
   raft.step(2, { type: "heartbeat_request", term: 9, commitIndex: 1, round: 0 });
   raft.step(2, {
@@ -40,15 +40,15 @@ test("a snapshot stays as it was, whatever the core goes through", () => {
   });
   raft.takeEffects();
   expect(describeStatus(raft.status())).not.toBe(before);
-  expect(encodeCore(snapshot)).toBe(core);
-  raft.restore(snapshot);
+  expect(encodeCore(copy)).toBe(core);
+  raft.restoreState(copy);
   expect(describeStatus(raft.status())).toBe(before);
-  expect(encodeCore(raft.snapshot())).toBe(core);
+  expect(encodeCore(raft.copyState())).toBe(core);
 });
 
 test("a restored core does what the original does", () => {
   const [one, other] = [busyLeader().raft(1), busyLeader().raft(3)];
-  other.restore(one.snapshot());
+  other.restoreState(one.copyState());
   expect(other.takeEffects()).toEqual(one.takeEffects());
   const run = (raft: typeof one) => {
     raft.step(2, { type: "heartbeat_response", term: 2, round: 1 });
