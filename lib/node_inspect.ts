@@ -3,6 +3,7 @@ import { DatabaseError } from "./base/errors.ts";
 import type { Disk } from "./io/disk.ts";
 import { ReadOnlyDisk } from "./io/disk_read_only.ts";
 import { type FolderIdentity, folderPaths, lockOwner, readIdentity } from "./io/folder.ts";
+import { copyPath } from "./io/twin_file.ts";
 import { readEntry } from "./log/entry_reader.ts";
 import type { EntryTable } from "./log/entry_table.ts";
 import { inspectLog, type LogReport } from "./log/inspect.ts";
@@ -97,7 +98,7 @@ const ATTEMPTS_MAX = 3;
 export function inspectFolder(given: Disk, path: string): FolderInspection {
   const disk = new ReadOnlyDisk(given);
   const names = folderPaths(path);
-  if (!disk.exists(names.identity)) {
+  if (!disk.exists(names.identity) && !disk.exists(copyPath(names.identity))) {
     throw new DatabaseError("DATA_FOLDER", `There is no data folder at ${path}`, {
       hint: "Name the folder that a node was started with by --dir.",
     });
@@ -106,16 +107,22 @@ export function inspectFolder(given: Disk, path: string): FolderInspection {
     const problems: Problem[] = [];
     const usedBy = disk.isLocked(names.lock) ? lockOwner(disk, path) : undefined;
     const identity = attemptTo(
-      () => readIdentity(disk, path),
+      () => {
+        const found = readIdentity(disk, path);
+        problems.push(...found.problems);
+        return found.identity;
+      },
       problems,
-      names.identity,
-      "the identity of a node",
+      { path: names.identity, expected: "the identity of a node" },
     );
     const checkpoint = attemptTo(
-      () => disk.exists(checkpointPath(path)) ? readCheckpoint(disk, path) : undefined,
+      () => {
+        const found = readCheckpoint(disk, path);
+        problems.push(...found.problems);
+        return disk.exists(checkpointPath(path)) ? found.record : undefined;
+      },
       problems,
-      checkpointPath(path),
-      "the record of the last checkpoint",
+      { path: checkpointPath(path), expected: "the record of the last checkpoint" },
     );
     const clusterId = identity?.clusterId;
     const owner = clusterId === undefined ? undefined : { clusterId, nodeId: identity!.nodeId };
@@ -137,8 +144,7 @@ export function inspectFolder(given: Disk, path: string): FolderInspection {
 function attemptTo<T>(
   read: () => T | undefined,
   problems: Problem[],
-  path: string,
-  expected: string,
+  { path, expected }: { readonly path: string; readonly expected: string },
 ): T | undefined {
   try {
     return read();

@@ -6,14 +6,14 @@ import { DatabaseError, messageOf } from "../base/errors.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Disk } from "./disk.ts";
 import { randomU53 } from "./entropy.ts";
+import { copyPath, Damage, mendTwin, readTwin, type TwinProblem, writeTwin } from "./twin_file.ts";
 
 /** The version of the folder that this program writes, and the newest that it knows. */
 const FORMAT = 1;
 const IDENTITY = "identity.json";
-const IDENTITY_NEW = "identity.json.new";
 const LOCK = "lock";
 const LOG = "log";
-const IDENTITY_BYTES_MAX = 4096;
+const CHECKSUM_KEY = '"checksum"';
 
 /** Who the node of a folder is. */
 export interface FolderIdentity {
@@ -30,6 +30,8 @@ export interface DataFolder {
   readonly path: string;
   readonly logPath: string;
   readonly identity: FolderIdentity;
+  /** What was wrong with the files of the identity, and was mended. */
+  readonly mended: readonly TwinProblem[];
   /**
    * Binds the folder to a cluster, for good and durably.
    *
@@ -43,10 +45,12 @@ export interface DataFolder {
 }
 
 /**
- * Takes a data folder, and makes it when it is missing or empty.
+ * Takes a data folder, and makes it when it is missing or empty. One damaged file of its identity
+ * is mended.
  *
  * @throws {DatabaseError} `DATA_FOLDER` when it is no folder, not a node's, in use, read-only or
- * of a newer format; `CORRUPT` when its identity is damaged; `DISK` when the disk refuses.
+ * of a newer format; `CORRUPT` when both files of its identity are damaged; `DISK` when the disk
+ * refuses.
  */
 export function openFolder(disk: Disk, path: string, clock: Clock = systemClock): DataFolder {
   let unlock: (() => void) | undefined;
@@ -55,12 +59,9 @@ export function openFolder(disk: Disk, path: string, clock: Clock = systemClock)
     requireOurs(disk, path);
     unlock = disk.lock(`${path}/${LOCK}`);
     if (unlock === undefined) throw inUse(disk, path);
-    return new OpenFolder(
-      disk,
-      path,
-      readIdentity(disk, path) ?? create(disk, path, clock),
-      unlock,
-    );
+    const { value, problems } = mendTwin(disk, `${path}/${IDENTITY}`, decodeFor(path));
+    const identity = value ?? create(disk, path, clock);
+    return new OpenFolder(disk, path, { identity, mended: problems }, unlock);
   } catch (error) {
     unlock?.();
     throw error instanceof DatabaseError ? error : explain(path, error);
@@ -70,15 +71,22 @@ export function openFolder(disk: Disk, path: string, clock: Clock = systemClock)
 class OpenFolder implements DataFolder {
   readonly path: string;
   readonly logPath: string;
+  readonly mended: readonly TwinProblem[];
   readonly #disk: Disk;
   readonly #unlock: () => void;
   #identity: FolderIdentity;
 
-  constructor(disk: Disk, path: string, identity: FolderIdentity, unlock: () => void) {
+  constructor(
+    disk: Disk,
+    path: string,
+    found: Pick<DataFolder, "identity" | "mended">,
+    unlock: () => void,
+  ) {
     this.path = path;
     this.logPath = `${path}/${LOG}`;
+    this.mended = found.mended;
     this.#disk = disk;
-    this.#identity = identity;
+    this.#identity = found.identity;
     this.#unlock = unlock;
   }
 
@@ -120,9 +128,10 @@ function makeFolder(disk: Disk, path: string): void {
 /** A folder with files but without an identity belongs to somebody else. Nothing is written. */
 function requireOurs(disk: Disk, path: string): void {
   const names = disk.list(path);
-  if (names.includes(IDENTITY)) return;
+  if (names.includes(IDENTITY) || names.includes(copyPath(IDENTITY))) return;
   const foreign = names.find((name) =>
-    name !== IDENTITY_NEW && name !== LOCK && !name.startsWith(`${LOCK}.`) && name !== "lost+found"
+    !name.startsWith(IDENTITY) && name !== LOCK && !name.startsWith(`${LOCK}.`) &&
+    name !== "lost+found"
   );
   if (foreign === undefined) return;
   throw new DatabaseError(
@@ -139,20 +148,8 @@ function create(disk: Disk, path: string, clock: Clock): FolderIdentity {
   return identity;
 }
 
-/** Either the old identity or the new one is there, whatever happens. */
 function writeIdentity(disk: Disk, path: string, identity: FolderIdentity): void {
-  const temporary = `${path}/${IDENTITY_NEW}`;
-  const bytes = new TextEncoder().encode(encode(identity));
-  const file = disk.open(temporary, { create: true });
-  try {
-    file.truncate(0);
-    file.write(0, bytes);
-    file.sync();
-  } finally {
-    file.close();
-  }
-  disk.rename(temporary, `${path}/${IDENTITY}`);
-  disk.syncFolder(path);
+  writeTwin(disk, `${path}/${IDENTITY}`, encode(identity));
 }
 
 /** Where things are in a data folder, for those who only look. */
@@ -161,58 +158,51 @@ export function folderPaths(path: string): { identity: string; lock: string; log
 }
 
 /**
- * Who the node of a folder is; undefined when it is no data folder yet.
+ * Who the node of a folder is, and what is wrong with the two files that say so; no identity when
+ * it is no data folder yet.
  *
- * @throws {DatabaseError} `CORRUPT` when the file is damaged, `DATA_FOLDER` when it is newer.
+ * @throws {DatabaseError} `CORRUPT` when both files are damaged, `DATA_FOLDER` when one is newer.
  */
-export function readIdentity(disk: Disk, path: string): FolderIdentity | undefined {
-  const name = `${path}/${IDENTITY}`;
-  if (!disk.exists(name)) return undefined;
-  const file = disk.open(name, { create: false });
-  try {
-    return decode(path, name, new TextDecoder().decode(file.read(0, IDENTITY_BYTES_MAX)));
-  } finally {
-    file.close();
-  }
+export function readIdentity(
+  disk: Disk,
+  path: string,
+): {
+  readonly identity: FolderIdentity | undefined;
+  readonly problems: readonly TwinProblem[];
+} {
+  const { value, problems } = readTwin(disk, `${path}/${IDENTITY}`, decodeFor(path));
+  return { identity: value, problems };
 }
 
-function encode(identity: FolderIdentity): string {
-  const { nodeId, clusterId, createdAt } = identity;
-  const checksum = checksumOf(identity);
-  const fields = { format: FORMAT, nodeId, clusterId, createdAt, checksum };
-  return `${JSON.stringify(fields, undefined, 2)}\n`;
+/** JSON, of which the last field is the checksum of all that stands before it. */
+function encode({ nodeId, clusterId, createdAt }: FolderIdentity): string {
+  const fields = { format: FORMAT, nodeId, clusterId, createdAt, checksum: "" };
+  const text = `${JSON.stringify(fields, undefined, 2)}\n`;
+  return text.replace(`${CHECKSUM_KEY}: ""`, `${CHECKSUM_KEY}: "${checksumOf(text)}"`);
 }
 
-function decode(path: string, name: string, text: string): FolderIdentity {
-  let fields: Record<string, unknown> = {};
-  try {
-    fields = { ...JSON.parse(text) };
-  } catch {
-    // No field is there then, which the check below tells.
-  }
-  const { format, nodeId, clusterId, createdAt, checksum } = fields;
-  if (typeof format === "number" && format > FORMAT) {
-    throw new DatabaseError(
-      "DATA_FOLDER",
-      `${path} has the format ${format}, newer than ${FORMAT}, the newest known here`,
-      { hint: "Start the newer version of the program." },
-    );
-  }
-  const whole = format === FORMAT && typeof nodeId === "number" && typeof createdAt === "string" &&
-    (clusterId === undefined || typeof clusterId === "string");
-  if (whole) {
-    const identity = { nodeId, clusterId, createdAt };
-    if (checksum === checksumOf(identity)) return identity;
-  }
-  throw new DatabaseError(
-    "CORRUPT",
-    `${name} is damaged at offset 0: expected the identity of a node with its checksum`,
-  );
+function decodeFor(folder: string): (path: string, text: string) => FolderIdentity | Damage {
+  return (_, text) => {
+    const at = text.lastIndexOf(CHECKSUM_KEY);
+    if (at < 0) return new Damage(0, "the identity of a node with its checksum");
+    const expected = `${CHECKSUM_KEY}: "${checksumOf(text)}"\n}\n`;
+    if (text.slice(at) !== expected) return new Damage(at, "the checksum of what stands before");
+    const fields = JSON.parse(text) as FolderIdentity & { readonly format: number };
+    if (fields.format > FORMAT) {
+      throw new DatabaseError(
+        "DATA_FOLDER",
+        `${folder} has the format ${fields.format}, newer than ${FORMAT}, the newest known here`,
+        { hint: "Start the newer version of the program." },
+      );
+    }
+    const { nodeId, clusterId, createdAt } = fields;
+    return { nodeId, clusterId, createdAt };
+  };
 }
 
-function checksumOf({ nodeId, clusterId, createdAt }: FolderIdentity): string {
-  const text = JSON.stringify([FORMAT, nodeId, clusterId ?? null, createdAt]);
-  return crc32c(new TextEncoder().encode(text)).toString(16).padStart(8, "0");
+function checksumOf(text: string): string {
+  const covered = text.slice(0, text.lastIndexOf(CHECKSUM_KEY));
+  return crc32c(new TextEncoder().encode(covered)).toString(16).padStart(8, "0");
 }
 
 function inUse(disk: Disk, path: string): DatabaseError {

@@ -1,10 +1,13 @@
 /**
- * The file `checkpoint`: up to which log index the database files are complete. One line of JSON
- * behind its CRC-32C in hexadecimal, written to a side file, synced, and renamed over the old one.
+ * The file `checkpoint` and its copy: up to which log index the database files are complete. One
+ * line of JSON behind its CRC-32C in hexadecimal. Both are durable before anything is done that
+ * only the new record allows, and after a crash between the two either is true, as the database
+ * file does not change in between.
  */
 import { crc32c } from "../base/crc32c.ts";
 import { DatabaseError } from "../base/errors.ts";
 import type { Disk } from "../io/disk.ts";
+import { Damage, mendTwin, readTwin, type TwinProblem, writeTwin } from "../io/twin_file.ts";
 import type { LogIndex } from "../raft/types.ts";
 
 /** What is known about the database files. */
@@ -26,53 +29,48 @@ export function checkpointPath(folder: string): string {
   return `${folder}/checkpoint`;
 }
 
+/** The record, and what is wrong with the two files. */
+export interface CheckpointFinding {
+  /** All zero when there is none yet. */
+  readonly record: CheckpointRecord;
+  readonly problems: readonly TwinProblem[];
+}
+
 /**
- * Reads the record; all zero when there is none yet.
+ * Reads the record and changes nothing.
  *
- * @throws {DatabaseError} `CORRUPT` when the file is damaged, `DATA_FOLDER` when it is newer.
+ * @throws {DatabaseError} `CORRUPT` when both files are damaged, `DATA_FOLDER` when one is newer.
  */
-export function readCheckpoint(disk: Disk, folder: string): CheckpointRecord {
-  const path = checkpointPath(folder);
-  if (!disk.exists(path)) return NOTHING;
-  const file = disk.open(path, { create: false });
-  let text: string;
-  try {
-    text = new TextDecoder().decode(file.read(0, file.size()));
-  } finally {
-    file.close();
-  }
-  const checksum = text.slice(0, 8);
-  const body = text.slice(9);
-  if (checksum !== checksumOf(body)) {
-    throw new DatabaseError(
-      "CORRUPT",
-      `${path}: the checksum at offset 0 is ${JSON.stringify(checksum)}, expected ${
-        checksumOf(body)
-      }`,
-    );
-  }
+export function readCheckpoint(disk: Disk, folder: string): CheckpointFinding {
+  const { value = NOTHING, problems } = readTwin(disk, checkpointPath(folder), decode);
+  return { record: value, problems };
+}
+
+/**
+ * Reads the record, and mends the file that is damaged from the other.
+ *
+ * @throws {DatabaseError} `CORRUPT` when both files are damaged, `DATA_FOLDER` when one is newer.
+ */
+export function mendCheckpoint(disk: Disk, folder: string): CheckpointFinding {
+  const { value = NOTHING, problems } = mendTwin(disk, checkpointPath(folder), decode);
+  return { record: value, problems };
+}
+
+/** Replaces the record; it is durable when this returns. */
+export function writeCheckpoint(disk: Disk, folder: string, record: CheckpointRecord): void {
+  const body = JSON.stringify({ format: FORMAT, ...record });
+  writeTwin(disk, checkpointPath(folder), `${checksumOf(body)} ${body}\n`);
+}
+
+function decode(path: string, text: string): CheckpointRecord | Damage {
+  const body = text.slice(9, -1);
+  const checksum = checksumOf(body);
+  if (text !== `${checksum} ${body}\n`) return new Damage(0, `the checksum ${checksum}`);
   const record = JSON.parse(body) as CheckpointRecord & { format: number };
   if (record.format > FORMAT) {
     throw new DatabaseError("DATA_FOLDER", `${path} has format ${record.format}, newer than 1`);
   }
   return { completeIndex: record.completeIndex, fuzzyIndex: record.fuzzyIndex };
-}
-
-/** Replaces the record; it is durable when this returns. */
-export function writeCheckpoint(disk: Disk, folder: string, record: CheckpointRecord): void {
-  const path = checkpointPath(folder);
-  const body = JSON.stringify({ format: FORMAT, ...record });
-  const file = disk.open(`${path}.new`, { create: true });
-  try {
-    const bytes = new TextEncoder().encode(`${checksumOf(body)} ${body}`);
-    file.write(0, bytes);
-    file.truncate(bytes.length);
-    file.sync();
-  } finally {
-    file.close();
-  }
-  disk.rename(`${path}.new`, path);
-  disk.syncFolder(folder);
 }
 
 function checksumOf(body: string): string {

@@ -6,9 +6,10 @@ import { assert } from "../base/assert.ts";
 import { ENTRY_PAYLOAD_BYTES_MAX } from "../base/limits.ts";
 import type { ReplicaHandle } from "../database/replica_handle.ts";
 import type { Disk } from "../io/disk.ts";
+import type { TwinProblem } from "../io/twin_file.ts";
 import type { LogIndex } from "../raft/types.ts";
 import { type Command, decodeCommand, encodeFrames, FRAMES_HEADER_BYTES } from "../wire/command.ts";
-import { type CheckpointRecord, readCheckpoint, writeCheckpoint } from "./checkpoint_record.ts";
+import { type CheckpointRecord, mendCheckpoint, writeCheckpoint } from "./checkpoint_record.ts";
 import type { Captured, EarlierPayload, StateMachine } from "./state_machine.ts";
 
 /** The one database of a node, for now; commands carry its id already. */
@@ -29,6 +30,8 @@ export function databasePath(folder: string): string {
 
 /** See {@linkcode StateMachine}. */
 export class SqliteMachine implements StateMachine {
+  /** What was wrong with the files of the checkpoint's record, and was mended. */
+  readonly mended: readonly TwinProblem[];
   readonly #disk: Disk;
   readonly #folder: string;
   readonly #openHandle: (path: string) => ReplicaHandle;
@@ -44,12 +47,18 @@ export class SqliteMachine implements StateMachine {
   /** Parts of the batch being applied that are still to come, but for the last one. */
   #parts: LogIndex[] | undefined;
 
-  /** Drops the WAL of an earlier run and opens the database, if there is one yet. */
+  /**
+   * Drops the WAL of an earlier run and opens the database, if there is one yet.
+   *
+   * @throws {DatabaseError} `CORRUPT` when both files of the checkpoint's record are damaged.
+   */
   constructor(options: SqliteMachineOptions) {
     this.#disk = options.disk;
     this.#folder = options.folder;
     this.#openHandle = options.openHandle;
-    this.#record = readCheckpoint(this.#disk, this.#folder);
+    const { record, problems } = mendCheckpoint(this.#disk, this.#folder);
+    this.#record = record;
+    this.mended = problems;
     const path = databasePath(this.#folder);
     for (const stale of [`${path}-wal`, `${path}-shm`]) {
       if (this.#disk.exists(stale)) this.#disk.remove(stale);

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32c } from "../../lib/base/crc32c.ts";
 import { DatabaseError } from "../../lib/base/errors.ts";
 import { MemoryDisk } from "../../lib/io/disk_memory.ts";
 import { NodeDisk } from "../../lib/io/disk_node.ts";
@@ -10,6 +11,7 @@ import { openFolder } from "../../lib/io/folder.ts";
 const CLUSTER = "0123456789abcdef0123456789abcdef";
 const FOLDER = "/srv/node";
 const IDENTITY = `${FOLDER}/identity.json`;
+const FILES = [IDENTITY, `${IDENTITY}.copy`];
 
 function refusal(run: () => unknown): DatabaseError {
   try {
@@ -30,8 +32,8 @@ function inTemporary(run: (folder: string) => void): void {
   }
 }
 
-function rewrite(disk: MemoryDisk, change: (text: string) => string): void {
-  const file = disk.open(IDENTITY, { create: false });
+function rewrite(disk: MemoryDisk, path: string, change: (text: string) => string): void {
+  const file = disk.open(path, { create: false });
   const text = change(new TextDecoder().decode(file.read(0, file.size())));
   file.truncate(0);
   file.write(0, new TextEncoder().encode(text));
@@ -91,46 +93,76 @@ test("a crash while the identity changes leaves the old one or the new one", () 
   }
 });
 
-test("every damaged byte of the identity is noticed and named", () => {
+test("any byte of one file of the identity may change: it is mended from the other", () => {
+  const disk = new MemoryDisk();
+  const before = openFolder(disk, FOLDER);
+  before.setClusterId(CLUSTER);
+  const size = disk.open(IDENTITY, { create: false }).size();
+  for (const path of FILES) {
+    for (let offset = 0; offset < size; offset++) {
+      for (const flip of [1, 2, 0x80, 0xff]) {
+        const copy = disk.crash(() => true);
+        copy.damage(path, offset, (byte) => byte ^ flip);
+        const folder = openFolder(copy, FOLDER);
+        expect(folder.identity).toEqual(before.identity);
+        expect(folder.mended.map((problem) => problem.path)).toEqual([path]);
+        folder.close();
+        expect(openFolder(copy, FOLDER).mended).toEqual([]);
+      }
+    }
+  }
+});
+
+test("a file of the identity that is lost, cut short or no JSON is mended from the other", () => {
+  const disk = new MemoryDisk();
+  const before = openFolder(disk, FOLDER);
+  before.setClusterId(CLUSTER);
+  for (const path of FILES) {
+    for (const text of ["", "{", "null", "[]", '{"format":1}', "\u0000\u0000", undefined]) {
+      const copy = disk.crash(() => true);
+      if (text === undefined) copy.remove(path);
+      else rewrite(copy, path, () => text);
+      const folder = openFolder(copy, FOLDER);
+      expect(folder.identity).toEqual(before.identity);
+      expect(folder.mended.map((problem) => problem.path)).toEqual([path]);
+      expect(copy.open(path, { create: false }).size()).toBeGreaterThan(50);
+    }
+  }
+});
+
+test("two damaged files of the identity are refused, and the lock given back", () => {
   const disk = new MemoryDisk();
   openFolder(disk, FOLDER).setClusterId(CLUSTER);
   const file = disk.open(IDENTITY, { create: false });
-  const size = file.size();
-  const digits = /[0-9a-f]/;
-  for (let offset = 0; offset < size; offset++) {
-    const copy = disk.crash(() => true);
-    if (
-      !digits.test(String.fromCharCode(copy.open(IDENTITY, { create: false }).read(offset, 1)[0]!))
-    ) {
-      continue;
-    }
-    copy.damage(IDENTITY, offset, (byte) => byte ^ 2);
-    const error = refusal(() => openFolder(copy, FOLDER));
-    expect(["CORRUPT", "DATA_FOLDER"]).toContain(error.code);
-    expect(error.message).toContain(FOLDER);
+  const checksumAt = new TextDecoder().decode(file.read(0, 4096)).indexOf('"checksum"');
+  const damaged = disk.crash(() => true);
+  damaged.damage(FILES[0]!, 20, (byte) => byte ^ 1);
+  rewrite(damaged, FILES[1]!, () => "{");
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const error = refusal(() => openFolder(damaged, FOLDER));
+    expect(error.code).toBe("CORRUPT");
+    expect(error.message).toBe(
+      `${FILES[0]} is damaged at offset ${checksumAt}: expected the checksum of what stands ` +
+        `before; ${FILES[1]} is damaged at offset 0: ` +
+        "expected the identity of a node with its checksum",
+    );
+    expect(error.hint).toContain("Nothing was changed");
   }
 });
 
 test("a newer format is refused as such", () => {
   const disk = new MemoryDisk();
   openFolder(disk, FOLDER).close();
-  rewrite(disk, (text) => text.replace('"format": 1', '"format": 2'));
+  rewrite(disk, IDENTITY, (text) => {
+    const newer = text.slice(0, text.indexOf('"checksum"')).replace('"format": 1', '"format": 2');
+    const checksum = crc32c(new TextEncoder().encode(newer)).toString(16).padStart(8, "0");
+    return `${newer}"checksum": "${checksum}"\n}\n`;
+  });
   const error = refusal(() => openFolder(disk, FOLDER));
   expect([error.code, error.message]).toEqual([
     "DATA_FOLDER",
     `${FOLDER} has the format 2, newer than 1, the newest known here`,
   ]);
-});
-
-test("an identity that is cut short or no JSON is refused, and the lock given back", () => {
-  const disk = new MemoryDisk();
-  openFolder(disk, FOLDER).close();
-  for (const text of ["", "{", "null", "[]", '{"format":1}', "\u0000\u0000"]) {
-    rewrite(disk, () => text);
-    for (let attempt = 0; attempt < 2; attempt++) {
-      expect(refusal(() => openFolder(disk, FOLDER)).code).toBe("CORRUPT");
-    }
-  }
 });
 
 test("a folder in use is refused with the process that uses it", () => {

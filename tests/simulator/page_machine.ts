@@ -8,7 +8,7 @@ import type { Disk } from "../../lib/io/disk.ts";
 import type { LogIndex } from "../../lib/raft/types.ts";
 import {
   type CheckpointRecord,
-  readCheckpoint,
+  mendCheckpoint,
   writeCheckpoint,
 } from "../../lib/replica/checkpoint_record.ts";
 import type { Captured, EarlierPayload, StateMachine } from "../../lib/replica/state_machine.ts";
@@ -79,7 +79,7 @@ export class PageMachine implements StateMachine {
   constructor(options: PageMachineOptions) {
     this.#options = options;
     this.#path = `${options.folder}/main.db`;
-    this.#record = readCheckpoint(options.disk, options.folder);
+    this.#record = mendCheckpoint(options.disk, options.folder).record;
     if (this.#record.completeIndex > 0) this.#pages = this.#read();
   }
 

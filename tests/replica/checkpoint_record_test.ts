@@ -1,0 +1,106 @@
+import { expect, test } from "bun:test";
+import type { DatabaseError } from "../../lib/base/errors.ts";
+import { MemoryDisk } from "../../lib/io/disk_memory.ts";
+import {
+  checkpointPath,
+  type CheckpointRecord,
+  mendCheckpoint,
+  readCheckpoint,
+  writeCheckpoint,
+} from "../../lib/replica/checkpoint_record.ts";
+
+const FOLDER = "/srv/node";
+const PATH = checkpointPath(FOLDER);
+const FILES = [PATH, `${PATH}.copy`];
+const FIRST: CheckpointRecord = { completeIndex: 7, fuzzyIndex: 7 };
+const BEGUN: CheckpointRecord = { completeIndex: 7, fuzzyIndex: 90 };
+
+function written(): MemoryDisk {
+  const disk = new MemoryDisk();
+  disk.createFolder(FOLDER);
+  disk.syncFolder("/srv");
+  writeCheckpoint(disk, FOLDER, FIRST);
+  writeCheckpoint(disk, FOLDER, BEGUN);
+  return disk;
+}
+
+test("a folder without the record has applied nothing", () => {
+  const { record, problems } = mendCheckpoint(new MemoryDisk(), FOLDER);
+  expect(record).toEqual({ completeIndex: 0, fuzzyIndex: 0 });
+  expect(problems).toEqual([]);
+});
+
+test("any byte of one file of the record may change: it is mended from the other", () => {
+  const disk = written();
+  const size = disk.open(PATH, { create: false }).size();
+  for (const path of FILES) {
+    for (let offset = 0; offset < size; offset++) {
+      for (const flip of [1, 0x80, 0xff]) {
+        const copy = disk.crash(() => false);
+        copy.damage(path, offset, (byte) => byte ^ flip);
+        expect(readCheckpoint(copy, FOLDER).problems).toHaveLength(1);
+        const { record, problems } = mendCheckpoint(copy, FOLDER);
+        expect(record).toEqual(BEGUN);
+        expect(problems.map((problem) => problem.path)).toEqual([path]);
+        expect(readCheckpoint(copy, FOLDER)).toEqual({ record: BEGUN, problems: [] });
+      }
+    }
+  }
+});
+
+test("a crash while the record changes leaves the old one or the new one, and one truth", () => {
+  const operations = ["open", "truncate", "write", "sync", "rename", "syncFolder"];
+  for (const operation of operations) {
+    for (const passed of [0, 1]) {
+      for (let mask = 0; mask < 32; mask++) {
+        const disk = written();
+        failAfter(disk, operation, passed);
+        let failed = false;
+        try {
+          writeCheckpoint(disk, FOLDER, { completeIndex: 90, fuzzyIndex: 90 });
+        } catch (error) {
+          failed = String(error).includes("power");
+        }
+        expect(failed).toBe(true);
+        let i = 0;
+        const after = disk.crash(() => (mask & (1 << i++ % 5)) !== 0);
+        const { record } = mendCheckpoint(after, FOLDER);
+        expect([BEGUN.completeIndex, 90]).toContain(record.completeIndex);
+        expect(record.fuzzyIndex).toBe(90);
+        expect(readCheckpoint(after, FOLDER)).toEqual({ record, problems: [] });
+      }
+    }
+  }
+});
+
+test("two damaged files of the record are refused with file and offset", () => {
+  const disk = written();
+  for (const path of FILES) disk.damage(path, 12, (byte) => byte ^ 4);
+  let error: unknown;
+  try {
+    mendCheckpoint(disk, FOLDER);
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect((error as DatabaseError).code).toBe("CORRUPT");
+  for (const path of FILES) {
+    expect((error as DatabaseError).message).toContain(`${path} is damaged at offset 0`);
+  }
+});
+
+/** Lets one operation of that name pass, or none, and has the next one fail. */
+function failAfter(disk: MemoryDisk, operation: string, passed: number): void {
+  if (passed === 0) return disk.failNext(operation, new Error("power"));
+  const { rename } = disk;
+  // The first file takes its place with a rename; what comes then is the second one.
+  disk.rename = (from: string, to: string) => {
+    rename.call(disk, from, to);
+    disk.rename = rename;
+    const { syncFolder } = disk;
+    disk.syncFolder = (folder: string) => {
+      syncFolder.call(disk, folder);
+      disk.syncFolder = syncFolder;
+      disk.failNext(operation, new Error("power"));
+    };
+  };
+}
