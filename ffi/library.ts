@@ -124,6 +124,10 @@ export const SYMBOLS = {
   sqlite3_wal_replication_interrupt: { args: ["pointer", "buffer"], returns: "i32" },
   // int sqlite3_wal_replication_tainted(sqlite3 *db)
   sqlite3_wal_replication_tainted: { args: ["pointer"], returns: "i32" },
+  // int sqlite3_wal_replication_brief(sqlite3_stmt *stmt)
+  sqlite3_wal_replication_brief: { args: ["pointer"], returns: "i32" },
+  // int sqlite3_wal_replication_budget(sqlite3 *db, int nOp)
+  sqlite3_wal_replication_budget: { args: ["pointer", "i32"], returns: "i32" },
 } as const satisfies Record<string, Signature>;
 
 type Args<Words extends readonly (keyof CTypes)[]> = {

@@ -549,3 +549,4 @@ int sqlite3_wal_replication_follower(sqlite3 *db, const char *zSchema){
 #include "replication_drain.c"
 #include "replication_apply.c"
 #include "replication_session.c"
+#include "replication_brief.c"

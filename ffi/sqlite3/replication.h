@@ -148,6 +148,20 @@ int sqlite3_wal_replication_interrupt(sqlite3 *db, const char *zSchema);
 */
 int sqlite3_wal_replication_tainted(sqlite3 *db);
 
+/*
+** Whether a statement consists of operations that each end soon, whatever the database holds: rows
+** read and written one at a time, sorting, plain functions. It may still need many of them.
+*/
+int sqlite3_wal_replication_brief(sqlite3_stmt *pStmt);
+
+/*
+** From now on a statement of this session fails with SQLITE_INTERRUPT after about nOp operations,
+** with SQLITE_TOOBIG at a value of more than 64 KiB, and with SQLITE_AUTH when it would have to be
+** prepared again. 0 ends that, but for the bound of values, which stays. SQLITE_MISUSE when db is no
+** session.
+*/
+int sqlite3_wal_replication_budget(sqlite3 *db, int nOp);
+
 #ifdef __cplusplus
 }
 #endif

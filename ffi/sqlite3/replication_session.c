@@ -10,6 +10,7 @@ struct ReplSession {
   sqlite3 *db;
   const char *zWal;          /* WAL of the main database. Lives as long as the connection */
   u8 bTainted;
+  u8 bBudget;                /* A statement runs under a budget: nothing may be compiled */
   char zDenied[160];         /* Message of the last refusal, or empty */
 };
 
@@ -73,6 +74,8 @@ static int replAuthorize(
   ReplSession *p = (ReplSession*)pArg;
   UNUSED_PARAMETER(zTrigger);
   p->zDenied[0] = 0;
+  /* The schema changed: what the statement would become may not be brief any more. */
+  if( p->bBudget ) return replDeny(p, "not prepared again within a budget%s", "");
   switch( eAction ){
     case SQLITE_PRAGMA:
       return replAuthorizePragma(p, z1, z2);

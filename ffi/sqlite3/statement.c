@@ -271,6 +271,8 @@ void dqlite_run(
   i64 nTotal = sqlite3_total_changes64(db);
   int rc;
   sqlite3_reset(pStmt);
+  /* A budget counts from here on, not from the first run of the statement. */
+  sqlite3_stmt_status(pStmt, SQLITE_STMTSTATUS_VM_STEP, 1);
   rc = bindAll(pStmt, pArgs, nArgBytes, nArg);
   if( rc != SQLITE_OK ){
     fail(db, rc, pOut, nOut, pResult);

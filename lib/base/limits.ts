@@ -101,6 +101,18 @@ export const SESSION_IDLE_MS = 30_000;
 export const STATEMENT_CACHE_MAX = 128;
 /** SQL worker threads of one node: one for writes, the others for reads and open streams. */
 export const SQL_WORKERS_MAX = 8;
+/** Operations of SQLite's virtual machine that a statement on the main thread may take. */
+export const BRIEF_OPERATIONS_MAX = 2_000;
+/** Length of a text that may run on the main thread, and of all its arguments. */
+export const BRIEF_SQL_CHARS_MAX = 2_000;
+export const BRIEF_ARGUMENT_CHARS_MAX = 16_384;
+/** Texts of which it is known whether they are brief. */
+export const BRIEF_TEXTS_MAX = 1_024;
+/** Time that statements may take on the main thread before sockets get their turn. */
+export const BRIEF_TURN_MS = 2;
+/** After a statement that took so long on the main thread, none runs there for a while. */
+export const BRIEF_SLOW_MS = 5;
+export const BRIEF_PAUSE_MS = 1_000;
 /** Closed streams that are remembered, to say why they are gone. */
 export const TOMBSTONES_MAX = 4_096;
 /** Idle connections that one worker keeps. */

@@ -199,6 +199,18 @@ export class Connection implements Disposable {
   }
 
   /**
+   * From now on, a statement of this session that needs more than so many operations fails with
+   * `SQLITE_INTERRUPT`, one with a value above 64 KiB with `SQLITE_TOOBIG`, and one whose schema
+   * changed since it was prepared with `SQLITE_AUTH`; what it wrote is rolled back.
+   *
+   * @param operations 0 ends that, but for the bound of values, which stays.
+   */
+  setBudget(operations: number): void {
+    const rc = this.library.c.sqlite3_wal_replication_budget(this.#open(), operations);
+    checkResult(rc, `limit a statement to ${operations} operations`);
+  }
+
+  /**
    * Copies committed frames of the WAL into the database file and syncs it. Not inside a
    * transaction.
    *

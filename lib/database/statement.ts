@@ -127,6 +127,16 @@ export class Statement implements Disposable {
     return this.#columns;
   }
 
+  /**
+   * Whether it consists of operations that each end soon, so that it may run under a budget of them
+   * in a thread that must not be held up; see `Connection.setBudget`.
+   */
+  get isBrief(): boolean {
+    const handle = this.#handle;
+    return handle !== undefined &&
+      this.#owner.library.c.sqlite3_wal_replication_brief(handle) !== 0;
+  }
+
   /** Whether a cursor of it is open. */
   get isBusy(): boolean {
     return this.#cursor !== undefined;

@@ -140,7 +140,12 @@ function* runBatch(context: StreamContext, batch: Batch): Run<StepResult[]> {
   return steps;
 }
 
-function* runStatement(context: StreamContext, stmt: Statement): Run<StatementResult> {
+/**
+ * Runs one statement.
+ *
+ * @throws {DatabaseError} why it failed. @throws {NotHereError} when it must not run on this node.
+ */
+export function* runStatement(context: StreamContext, stmt: Statement): Run<StatementResult> {
   const text = textOf(context, stmt.sql);
   const prepared = prepareOne(context, text);
   yield* takeTurn(context, prepared);

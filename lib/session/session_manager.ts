@@ -20,6 +20,8 @@ import {
 } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Replica } from "../replica/replica.ts";
+import type { BriefRunner } from "./brief_runner.ts";
+import { BriefTurns } from "./brief_turns.ts";
 import type { Pending, Place } from "./pending.ts";
 import { fromPlain, toPlain } from "./plain_error.ts";
 import { isOneShot, looksLikeWrite, mayRunOnFollower } from "./routing.ts";
@@ -33,6 +35,7 @@ import { WriteTurns } from "./write_turns.ts";
 export interface SessionManagerOptions {
   readonly replica: () => Replica;
   readonly pool: () => WorkerPool;
+  readonly brief: () => BriefRunner;
   readonly clock: Clock;
   readonly randomToken: () => string;
   /** URL of the leader's HTTP port, where it is known. */
@@ -52,6 +55,7 @@ export class SessionManager implements Sessions {
   readonly #clock: Clock;
   readonly #streams: Streams;
   readonly #turns: WriteTurns;
+  readonly #briefTurns: BriefTurns;
   readonly #pending = new Map<number, Pending>();
   #lastJobId = 0;
   #resets = 0;
@@ -63,9 +67,14 @@ export class SessionManager implements Sessions {
     this.#options = options;
     this.#clock = options.clock;
     this.#streams = new Streams(options.randomToken);
+    this.#briefTurns = new BriefTurns(options.brief, this.#clock, {
+      dispatch: (pendings, grant) => this.#dispatch(pendings, grant),
+      releaseGrant: (grant) => this.#turns.releaseGrant(grant),
+      done: (results) => this.#done(WRITER, results),
+    });
     this.#turns = new WriteTurns({
       mayWrite: () => this.#replica.writable,
-      onOneShots: (pendings, grant) => this.#dispatch(pendings, grant),
+      onOneShots: (pendings, grant) => this.#briefTurns.take(pendings, grant),
       onStatement: ({ job, worker }) =>
         this.#pool.post(worker, { type: "turn", jobId: job.id, error: undefined }),
     });
@@ -229,7 +238,7 @@ export class SessionManager implements Sessions {
   /** The confirmation round and the worker run side by side. */
   #runOnLeader(pending: Pending): void {
     this.#confirm(pending);
-    this.#dispatch([pending], undefined);
+    this.#runRead(pending);
   }
 
   #confirm(pending: Pending): void {
@@ -251,7 +260,7 @@ export class SessionManager implements Sessions {
       this.#replica.whenApplied(index, () => {
         if (!this.#pending.has(pending.job.id)) return;
         pending.confirmed = true;
-        this.#dispatch([pending], undefined);
+        this.#runRead(pending);
       });
     });
   }
@@ -267,6 +276,18 @@ export class SessionManager implements Sessions {
     const jobs = pendings.map((pending) => pending.job);
     for (const pending of pendings) pending.dispatched = true;
     this.#pool.post(pendings[0]!.worker, { type: "run", jobs, grant });
+  }
+
+  /** Runs a request that does not write here and now when it is brief, else in its worker. */
+  #runRead(pending: Pending): void {
+    const { job, stream } = pending;
+    const brief = this.#options.brief();
+    if (stream === undefined && brief.mayRun(job.requests)) {
+      pending.dispatched = true;
+      const result = brief.run(job);
+      if (result !== undefined) return this.#done(pending.worker, [result]);
+    }
+    this.#dispatch([pending], undefined);
   }
 
   #needTurn(jobId: number): void {
@@ -362,6 +383,8 @@ export class SessionManager implements Sessions {
   #reset(end: StreamEnd, quiet: () => void): void {
     const error = end === "TRANSACTION_LOST" ? this.#notLeader() : streamEndError(end);
     this.#turns.clear(error);
+    this.#briefTurns.clear();
+    this.#options.brief().reset();
     for (const stream of [...this.#streams.values()]) this.#forget(stream, end);
     const before = this.#quiet;
     this.#quiet = () => {

@@ -96,6 +96,66 @@ static void testTainted(void){
   closeNode(&A);
 }
 
+/* --- brief statements --- */
+
+static int isBrief(const char *zSql){
+  sqlite3_stmt *pStmt = 0;
+  int isBrief;
+  OK(sqlite3_prepare_v2(A.s, zSql, -1, &pStmt, 0));
+  isBrief = sqlite3_wal_replication_brief(pStmt);
+  sqlite3_finalize(pStmt);
+  return isBrief;
+}
+
+static void testBrief(void){
+  static const char *const azBrief[] = {
+    "SELECT 1", "SELECT a FROM t WHERE rowid=?", "SELECT * FROM t ORDER BY a DESC LIMIT 3",
+    "INSERT INTO t VALUES(1,2)", "INSERT INTO t VALUES(1,2) ON CONFLICT DO NOTHING",
+    "UPDATE t SET a=a+1 WHERE rowid=4", "DELETE FROM t WHERE rowid=4", "SELECT sum(a) FROM t",
+    "SELECT upper(a)||lower(a), abs(a), datetime('now') FROM t", 0
+  };
+  static const char *const azLong[] = {
+    "SELECT count(*) FROM t", "DELETE FROM t", "SELECT randomblob(9)", "SELECT a FROM t WHERE a LIKE 'x'",
+    "INSERT INTO r VALUES(1)", "SELECT * FROM v", "CREATE TABLE x(y)", "VACUUM", "BEGIN",
+    "SELECT * FROM pragma_table_info('t')", "EXPLAIN SELECT 1", "ANALYZE", "SAVEPOINT a", 0
+  };
+  start();
+  EXEC(A.s, "CREATE TABLE r(a); CREATE VIRTUAL TABLE v USING fts5(x);"
+            "CREATE TRIGGER g AFTER INSERT ON r BEGIN SELECT 1; END");
+  for(int i=0; azBrief[i]; i++) CHECK( isBrief(azBrief[i]) );
+  for(int i=0; azLong[i]; i++) CHECK( !isBrief(azLong[i]) );
+  closeNode(&A);
+}
+
+static void testBudget(void){
+  const char *zInsert = "WITH c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c WHERE x<1000) "
+                        "INSERT INTO t(a) SELECT x FROM c";
+  sqlite3_stmt *pStmt = 0;
+  sqlite3_int64 nBefore;
+  start();
+  CODE(SQLITE_MISUSE, sqlite3_wal_replication_budget(A.h, 10));
+  nBefore = queryInt(A.s, "SELECT count(*) FROM t");
+  OK(sqlite3_prepare_v2(A.s, zInsert, -1, &pStmt, 0));
+  OK(sqlite3_wal_replication_budget(A.s, 500));
+  CODE(SQLITE_INTERRUPT, sqlite3_step(pStmt));
+  sqlite3_reset(pStmt);
+  OK(sqlite3_wal_replication_budget(A.s, 0));
+  CHECK( queryInt(A.s, "SELECT count(*) FROM t")==nBefore );
+  CODE(SQLITE_DONE, sqlite3_step(pStmt));
+  sqlite3_finalize(pStmt);
+  CHECK( queryInt(A.s, "SELECT count(*) FROM t")==nBefore+1000 );
+  /* What would have to be prepared again is refused, and goes on later. */
+  OK(sqlite3_prepare_v2(A.s, "SELECT a FROM t", -1, &pStmt, 0));
+  EXEC(A.s, "CREATE TABLE other(a)");
+  OK(sqlite3_wal_replication_budget(A.s, 500));
+  CODE(SQLITE_AUTH, sqlite3_step(pStmt));
+  sqlite3_reset(pStmt);
+  OK(sqlite3_wal_replication_budget(A.s, 0));
+  CODE(SQLITE_ROW, sqlite3_step(pStmt));
+  sqlite3_finalize(pStmt);
+  closeNode(&A);
+}
+
 /* --- interrupt --- */
 
 typedef struct Slow Slow;
@@ -154,6 +214,8 @@ int main(int argc, char **argv){
     { "refused", testDenied },
     { "allowed", testAllowed },
     { "tainted", testTainted },
+    { "brief", testBrief },
+    { "budget", testBudget },
     { "interrupt", testInterrupt },
     { 0, 0 }
   };

@@ -1,0 +1,429 @@
+/**
+ * Puts one node together: the only place that makes the parts of every layer. It starts them in
+ * order, bottom up; what was started is on a stack that lets go of it in reverse, also when a later
+ * part fails.
+ */
+import { openLibrary } from "../ffi/open.ts";
+import { DatabaseError, messageOf } from "./base/errors.ts";
+import { CHECKPOINT_FRAMES } from "./base/limits.ts";
+import { type Random, SeededRandom } from "./base/random.ts";
+import { VERSION } from "./base/version.ts";
+import { AddressKeeper } from "./cluster/address_keeper.ts";
+import { parseJoinRequest } from "./cluster/control.ts";
+import { Membership } from "./cluster/membership.ts";
+import { ReplicaHandle } from "./database/replica_handle.ts";
+import { parseAddress } from "./io/address.ts";
+import { systemClock } from "./io/clock.ts";
+import { NodeDisk } from "./io/disk_node.ts";
+import { randomToken, randomU32, randomU53 } from "./io/entropy.ts";
+import { type DataFolder, openFolder } from "./io/folder.ts";
+import { SocketHttpClient } from "./io/http_client.ts";
+import { httpUrl } from "./io/http_server.ts";
+import { runtimeNetwork } from "./io/network_runtime.ts";
+import { spawnSqlWorker } from "./io/worker.ts";
+import type { SegmentLog } from "./log/segment_log.ts";
+import type { LogSpace } from "./log/types.ts";
+import { CONTROL_TIMEOUT_MS, enterCluster } from "./node_entry.ts";
+import { NodeOperations } from "./node_operations.ts";
+import type { NodeOptions } from "./node_options.ts";
+import { type Log, silentLog } from "./observe/log.ts";
+import type { RestoredEntry } from "./raft/options.ts";
+import { Raft } from "./raft/raft.ts";
+import type { LogIndex, Member, NodeId } from "./raft/types.ts";
+import { Replica } from "./replica/replica.ts";
+import { databasePath, SqliteMachine } from "./replica/sqlite_machine.ts";
+import { Server } from "./server/server.ts";
+import { BriefRunner } from "./session/brief_runner.ts";
+import { Maintenance } from "./session/maintenance.ts";
+import { SessionManager } from "./session/session_manager.ts";
+import { WorkerPool } from "./session/worker_pool.ts";
+import { controlCall } from "./transport/control_call.ts";
+import { Transport } from "./transport/transport.ts";
+
+const DEFAULT_LISTEN = "127.0.0.1:9001";
+const DEFAULT_HTTP = "127.0.0.1:8080";
+/** Length of one tick of consensus. */
+const TICK_MS = 50;
+/** Ticks of silence, at least, before a follower stands for election: 0.5 s to 1 s. */
+const ELECTION_TICKS = 10;
+const HEARTBEAT_TICKS = 2;
+/** Time that requests under way have to finish when the node stops. */
+const STOP_GRACE_MS = 2_000;
+const CHECKPOINT_POLL_MS = 1_000;
+
+/** What a started node is made of, as far as its face needs it. */
+export interface StartedNode {
+  readonly member: Member;
+  readonly sessions: SessionManager;
+  readonly operations: NodeOperations;
+}
+
+/** Starts one node; used once. */
+export class NodeStarter {
+  readonly #options: NodeOptions;
+  readonly #stack: AsyncDisposableStack;
+  readonly #log: Log;
+  readonly #disk = new NodeDisk();
+  readonly #network = runtimeNetwork();
+  readonly #clock = systemClock;
+  readonly #random: Random = new SeededRandom(randomU32());
+  #stopped = false;
+  #cancelCheckpoint: () => void = () => {};
+  #clusterId: string | undefined;
+  #replica: Replica | undefined;
+  #raft: Raft | undefined;
+  #membership: Membership | undefined;
+  #maintenance: Maintenance | undefined;
+  #pool: WorkerPool | undefined;
+  #brief: BriefRunner | undefined;
+  #sessions: SessionManager | undefined;
+  #machine: SqliteMachine | undefined;
+
+  /** @param stack Takes everything that was started. */
+  constructor(options: NodeOptions, stack: AsyncDisposableStack) {
+    this.#options = options;
+    this.#stack = stack;
+    this.#log = options.log ?? silentLog;
+  }
+
+  /** See `Node.start`. */
+  async start(): Promise<StartedNode> {
+    const folder = openFolder(this.#disk, this.#options.dir);
+    this.#stack.defer(() => folder.close());
+    const { nodeId } = folder.identity;
+    this.#clusterId = folder.identity.clusterId;
+    const operations = new NodeOperations(nodeId, this.#clock);
+    const sessions = this.#newSessions(operations);
+    this.#sessions = sessions;
+    const transport = this.#newTransport(nodeId);
+    this.#stack.defer(() => transport.close());
+    const address = await transport.listen(this.#options.listen ?? DEFAULT_LISTEN);
+    const server = await this.#startServer(nodeId, sessions, operations);
+    // For a start that fails; a node that runs closes its server before everything else.
+    this.#stack.defer(() => server.close(0));
+    const member = this.#member(nodeId, address, server);
+    const log = await this.#enterCluster(folder, member);
+    await this.#startReplica({ folder, log, transport, sessions, operations });
+    this.#keepAddress(member);
+    this.#stack.defer(() => server.close(STOP_GRACE_MS));
+    this.#stack.defer(() => void (this.#stopped = true));
+    return { member, sessions, operations };
+  }
+
+  /** How others reach this node. */
+  #member(id: NodeId, listening: string, server: Server): Member {
+    const { advertise, advertiseHttp } = this.#options;
+    const address = advertise ?? reachable(listening);
+    return { id, address, httpUrl: advertiseHttp ?? this.#httpUrl(address, server) };
+  }
+
+  /** A server that listens on every address of the machine is reached by the advertised one. */
+  #httpUrl(address: string, server: Server): string {
+    const { host } = parseAddress(this.#options.http ?? DEFAULT_HTTP);
+    return isEveryAddress(host) ? httpUrl(parseAddress(address).host, server.port) : server.url;
+  }
+
+  async #enterCluster(folder: DataFolder, member: Member): Promise<SegmentLog> {
+    const { clusterId, log } = await enterCluster({
+      folder,
+      member,
+      seeds: this.#options.join ?? [],
+      disk: this.#disk,
+      network: this.#network,
+      clock: this.#clock,
+      random: this.#random,
+      log: this.#log,
+      onFatal: (error) => this.#fail(error),
+      onSpace: (space) => this.#observeSpace(space),
+      stopped: () => this.#stopped,
+    });
+    this.#clusterId = clusterId;
+    this.#stack.defer(() => new Promise<void>((resolve) => log.close(resolve)));
+    return log;
+  }
+
+  async #startReplica(parts: {
+    readonly folder: DataFolder;
+    readonly log: SegmentLog;
+    readonly transport: Transport;
+    readonly sessions: SessionManager;
+    readonly operations: NodeOperations;
+  }): Promise<void> {
+    const { folder, log, transport, sessions, operations } = parts;
+    const library = await openLibrary();
+    const machine = new SqliteMachine({
+      disk: this.#disk,
+      folder: folder.path,
+      openHandle: (path) => ReplicaHandle.open(library, path),
+    });
+    this.#machine = machine;
+    this.#stack.defer(() => machine.close());
+    const pool = this.#newPool(library.path, folder.path, sessions);
+    this.#pool = pool;
+    const brief = new BriefRunner({
+      library,
+      databasePath: databasePath(folder.path),
+      clock: this.#clock,
+    });
+    this.#brief = brief;
+    this.#stack.defer(() => brief.reset());
+    this.#stack.defer(() => pool.terminate());
+    const raft = this.#newRaft(folder.identity.nodeId, log, machine.checkpointIndex);
+    this.#raft = raft;
+    const replica = this.#newReplica({ raft, log, transport, machine, sessions });
+    this.#replica = replica;
+    this.#stack.defer(() => replica.stop());
+    this.#stack.defer(() => sessions.stop());
+    const clusterId = this.#clusterId!;
+    const clock = this.#clock;
+    const membership = new Membership({ raft, replica, clock, clusterId, log: this.#log });
+    this.#membership = membership;
+    const maintenance = new Maintenance({ replica, machine, sessions, pool });
+    this.#maintenance = maintenance;
+    operations.attach({ clusterId, raft, replica, machine, membership, maintenance });
+    transport.setPeers(raft.status().configuration.members);
+    // Nobody else could lead: there is nothing to wait for.
+    if (raft.status().configuration.voters.length === 1) raft.campaign();
+    replica.start();
+    membership.start();
+    this.#stack.defer(() => this.#handOver(membership, raft));
+    this.#scheduleCheckpoint(maintenance, machine);
+    this.#stack.defer(() => this.#cancelCheckpoint());
+  }
+
+  #keepAddress(member: Member): void {
+    const membership = this.#membership!;
+    const keeper = new AddressKeeper({
+      member,
+      raft: this.#raft!,
+      clock: this.#clock,
+      log: this.#log,
+      ask: (leader) =>
+        leader.id === member.id ? membership.join(member) : controlCall({
+          network: this.#network,
+          clock: this.#clock,
+          address: leader.address,
+          clusterId: this.#clusterId,
+          method: "join",
+          params: member,
+          timeoutMs: CONTROL_TIMEOUT_MS,
+        }),
+    });
+    keeper.start();
+    this.#stack.defer(() => keeper.stop());
+  }
+
+  #newSessions(operations: NodeOperations): SessionManager {
+    return new SessionManager({
+      replica: () => operations.running().replica,
+      pool: () => this.#pool!,
+      brief: () => this.#brief!,
+      clock: this.#clock,
+      randomToken,
+      leaderUrl: () => operations.leaderUrl(),
+      interrupt: () => this.#machine?.interrupt(),
+    });
+  }
+
+  #newTransport(nodeId: NodeId): Transport {
+    return new Transport({
+      network: this.#network,
+      clock: this.#clock,
+      random: this.#random,
+      identity: { clusterId: () => this.#clusterId, nodeId, bootId: randomU53() },
+      events: {
+        onMessage: (from, message) => this.#replica?.receive(from, message),
+        onUnreachable: (peer) => {
+          this.#raft?.onUnreachable(peer);
+          this.#replica?.schedule();
+        },
+        onPeerBoot: (peer) => {
+          this.#raft?.onPeerRestarted(peer);
+          this.#replica?.schedule();
+        },
+        onReject: (reason, remote) =>
+          this.#log.warn("refused a connection", { remote, reason: reason.message }),
+        onControl: (method, params) => this.#control(method, params),
+      },
+    });
+  }
+
+  async #control(method: string, params: unknown): Promise<unknown> {
+    if (method === "hello") return { clusterId: this.#clusterId ?? null };
+    if (method !== "join") {
+      throw new DatabaseError("PROTOCOL", `Unknown request ${JSON.stringify(method)}`);
+    }
+    if (this.#membership === undefined) {
+      throw new DatabaseError("NO_LEADER", "This node has not joined a cluster itself yet");
+    }
+    return await this.#membership.join(parseJoinRequest(params));
+  }
+
+  #startServer(
+    nodeId: NodeId,
+    sessions: SessionManager,
+    operations: NodeOperations,
+  ): Promise<Server> {
+    const client = new SocketHttpClient(this.#clock);
+    this.#stack.defer(() => client.close());
+    const { host, port } = parseAddress(this.#options.http ?? DEFAULT_HTTP);
+    return Server.start({
+      hostname: host,
+      port,
+      nodeId,
+      version: VERSION,
+      sessions,
+      operations,
+      leadership: operations,
+      client,
+      clock: this.#clock,
+      onFailure: (error) =>
+        this.#log.error("a request failed in an unforeseen way", { reason: messageOf(error) }),
+    });
+  }
+
+  #newPool(libraryPath: string, folder: string, sessions: SessionManager): WorkerPool {
+    const setup = { libraryPath, databasePath: databasePath(folder) };
+    return new WorkerPool(spawnSqlWorker, {
+      setup,
+      clock: this.#clock,
+      events: {
+        onMessage: (worker, message) => {
+          if (message.type === "failed") this.#fail(new Error(message.message));
+          sessions.receive(worker, message);
+          this.#maintenance?.receive(message);
+        },
+        onError: (error) => this.#fail(error),
+      },
+    });
+  }
+
+  #newRaft(id: NodeId, log: SegmentLog, commitIndex: LogIndex): Raft {
+    return new Raft({
+      id,
+      random: this.#random,
+      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: HEARTBEAT_TICKS,
+    }, {
+      hardState: log.hardState,
+      firstIndex: log.firstIndex,
+      entries: restoredEntries(log),
+      baseIndex: log.baseIndex,
+      baseTerm: log.baseTerm,
+      baseConfiguration: log.baseConfiguration,
+      commitIndex,
+    });
+  }
+
+  #newReplica(parts: {
+    readonly raft: Raft;
+    readonly log: SegmentLog;
+    readonly transport: Transport;
+    readonly machine: SqliteMachine;
+    readonly sessions: SessionManager;
+  }): Replica {
+    const { raft, transport, sessions } = parts;
+    return new Replica({
+      ...parts,
+      sender: transport,
+      clock: this.#clock,
+      tickMs: TICK_MS,
+      events: {
+        onLeading: () => {
+          this.#log.info("leading", { term: raft.term });
+          sessions.writable();
+        },
+        onRetiring: (quiet) => {
+          this.#log.warn("stopped leading", { term: raft.term });
+          sessions.retire(quiet);
+        },
+        onWritable: () => sessions.writable(),
+        onChange: () => this.#observe(raft, transport),
+        onFatal: (error) => this.#fail(error),
+      },
+    });
+  }
+
+  #observeSpace(space: LogSpace): void {
+    if (space === "low") {
+      this.#log.warn("the disk is full: this node takes no writes until there is space");
+    } else this.#log.info("the disk has space again");
+    if (this.#replica !== undefined) this.#sessions?.spaceChanged();
+  }
+
+  #observe(raft: Raft, transport: Transport): void {
+    const { configuration, role, term, leader, removed } = raft.status();
+    transport.setPeers(configuration.members);
+    this.#log.debug("consensus", { role, term, leader });
+    if (removed) this.#log.warn("this node was removed from the cluster; it can be stopped");
+  }
+
+  /** Leaves the cluster without a gap: another voter takes over before this one stops. */
+  async #handOver(membership: Membership, raft: Raft): Promise<void> {
+    membership.stop();
+    if (raft.role !== "leader") return;
+    try {
+      await membership.transfer(undefined);
+    } catch (error) {
+      this.#log.debug("stops without handing over", { reason: messageOf(error) });
+    }
+  }
+
+  #scheduleCheckpoint(maintenance: Maintenance, machine: SqliteMachine): void {
+    this.#cancelCheckpoint = this.#clock.after(CHECKPOINT_POLL_MS, () => {
+      void this.#checkpointIfDue(maintenance, machine).finally(() => {
+        if (!this.#stopped) this.#scheduleCheckpoint(maintenance, machine);
+      });
+    });
+  }
+
+  async #checkpointIfDue(maintenance: Maintenance, machine: SqliteMachine): Promise<void> {
+    if (machine.walFrames() < CHECKPOINT_FRAMES) return;
+    try {
+      const index = await maintenance.checkpoint();
+      this.#log.debug("checkpoint", { index });
+    } catch (error) {
+      this.#log.debug("checkpoint put off", { reason: messageOf(error) });
+    }
+  }
+
+  /** The node cannot go on: it says why, and answers nothing more. */
+  #fail(error: Error): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#log.error("the node stops: it cannot go on", { reason: error.message });
+    this.#replica?.stop();
+    this.#options.onFatal?.(error);
+  }
+}
+
+/** The entries that survived, without their payloads. */
+function restoredEntries(log: SegmentLog): RestoredEntry[] {
+  const entries: RestoredEntry[] = [];
+  log.forEach((index, term, sizeBytes, configuration) => {
+    entries.push({
+      index,
+      term,
+      sizeBytes: configuration === undefined ? sizeBytes : 0,
+      configuration,
+    });
+  });
+  return entries;
+}
+
+/**
+ * An address that others can use.
+ *
+ * @throws {DatabaseError} `CONFIG` when it means every address of this machine.
+ */
+function reachable(address: string): string {
+  if (!isEveryAddress(parseAddress(address).host)) return address;
+  throw new DatabaseError(
+    "CONFIG",
+    `Other nodes cannot reach ${address}: name an address of this machine with --advertise`,
+  );
+}
+
+function isEveryAddress(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
