@@ -3,7 +3,7 @@
  * a quorum holds durably (Raft, §5.4.2, Figure 8); earlier entries are committed along with it.
  */
 import { assert } from "../base/assert.ts";
-import { isMember, type PlacedConfiguration } from "./configuration.ts";
+import { isRemovedBy, type PlacedConfiguration } from "./configuration.ts";
 import { continueChange } from "./membership.ts";
 import { quorumValue } from "./quorum.ts";
 import { becomeFollower } from "./role.ts";
@@ -23,10 +23,7 @@ export function commitTo(state: State, index: LogIndex): void {
 /** A committed configuration is certain: this node knows whether it was removed. */
 export function noteCommitted(state: State, placed: PlacedConfiguration): void {
   const { configuration: before } = state.configurations.at(placed.index - 1);
-  const removed = isMember(placed.configuration, state.id)
-    ? false
-    // A joiner that replays the time before it was added was not removed.
-    : state.removed || isMember(before, state.id);
+  const removed = isRemovedBy(placed.configuration, before, state.id, state.removed);
   if (removed === state.removed) return;
   state.removed = removed;
   state.effects.changed = true;

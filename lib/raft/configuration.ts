@@ -54,6 +54,23 @@ export function isMember(configuration: Configuration, id: NodeId): boolean {
   return configuration.members.some((member) => member.id === id);
 }
 
+/**
+ * Whether `id` was removed, once `configuration` is committed.
+ *
+ * @param before The configuration that it replaces.
+ * @param wasRemoved What was known before.
+ */
+export function isRemovedBy(
+  configuration: Configuration,
+  before: Configuration,
+  id: NodeId,
+  wasRemoved: boolean,
+): boolean {
+  if (isMember(configuration, id)) return false;
+  // A joiner that replays the time before it was added was not removed.
+  return wasRemoved || isMember(before, id);
+}
+
 /** The voters of both halves, sorted, each once. */
 export function votersOf(configuration: Configuration): readonly NodeId[] {
   if (!isJoint(configuration)) return configuration.voters;
@@ -254,6 +271,12 @@ export class ConfigurationStack {
       this.#stack.pop();
     }
     return this.#stack.length < before;
+  }
+
+  /** Forgets everything: `base` is what the log begins after. */
+  reset(base: PlacedConfiguration): void {
+    checkConfiguration(base.configuration);
+    this.#stack.splice(0, this.#stack.length, base);
   }
 
   /** Forgets configurations that were replaced at or before `index`. */

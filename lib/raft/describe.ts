@@ -82,6 +82,8 @@ function describeBody(message: Message | Outbound["message"]): string {
       return ` ticket=${message.ticket} index=${message.index ?? "unknown"}`;
     case "timeout_now":
       return "";
+    case "snapshot_offer":
+      return ` base=${message.baseIndex}@${message.baseTerm}`;
     case "removed":
       return ` configuration=${message.configurationIndex}`;
   }
@@ -110,10 +112,11 @@ function describePeer(peer: PeerStatus): string {
 /** One line for each thing to be done, in the order of the contract. */
 export function describeEffects(from: NodeId, effects: Effects): string[] {
   const lines: string[] = [];
-  const { hardState, truncateFrom, append, mark, commitIndex } = effects;
+  const { hardState, reset, truncateFrom, append, mark, commitIndex, snapshotNeeded } = effects;
   if (hardState !== undefined) {
     lines.push(`hard state term=${hardState.term} vote=${hardState.votedFor ?? "none"}`);
   }
+  if (reset !== undefined) lines.push(`reset to ${reset.index}@${reset.term}`);
   if (truncateFrom !== undefined) lines.push(`truncate from ${truncateFrom}`);
   for (const entry of append) lines.push(`append ${describeEntry(entry)}`);
   if (mark !== undefined) lines.push(`mark ${mark.index} of term ${mark.leaderTerm}`);
@@ -124,6 +127,7 @@ export function describeEffects(from: NodeId, effects: Effects): string[] {
     lines.push(`send on sync ${describeMessage(from, to, message)}`);
   }
   if (commitIndex !== undefined) lines.push(`commit ${commitIndex}`);
+  if (snapshotNeeded !== undefined) lines.push(`needs a snapshot of n${snapshotNeeded}`);
   for (const { ticket, index } of effects.reads) {
     lines.push(`read ${ticket} index=${index ?? "unknown"}`);
   }

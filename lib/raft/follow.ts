@@ -41,7 +41,7 @@ export function onAppendRequest(state: State, from: NodeId, message: AppendReque
 }
 
 /** Answers with success; appends that follow one another in one batch share the answer. */
-function acknowledge(
+export function acknowledge(
   state: State,
   to: NodeId,
   prevIndex: LogIndex,
@@ -141,7 +141,7 @@ export function onHeartbeatRequest(
 export function answerOldLeader(
   state: State,
   from: NodeId,
-  message: AppendRequest | Extract<Message, { type: "heartbeat_request" }>,
+  message: AppendRequest | Extract<Message, { type: "heartbeat_request" | "snapshot_offer" }>,
 ): void {
   if (message.type === "append_request") {
     sendOnSync(state, from, {
@@ -158,7 +158,8 @@ export function answerOldLeader(
   }
 }
 
-function heardFromLeader(state: State, from: NodeId): void {
+/** A sign of the leader of the current term. */
+export function heardFromLeader(state: State, from: NodeId): void {
   assert(state.role !== "leader", `nodes ${from} and ${state.id} lead in term ${state.term}`);
   assert(
     state.leader === undefined || state.leader === from,

@@ -72,6 +72,15 @@ export class LogOutline {
     while (this.#runs[this.#runs.length - 1]!.first > this.#lastIndex) this.#runs.pop();
   }
 
+  /** Forgets everything: the log goes on after `baseIndex`. */
+  reset(baseIndex: LogIndex, baseTerm: Term): void {
+    this.#baseIndex = baseIndex;
+    this.#lastIndex = baseIndex;
+    this.#totals = [0];
+    this.#totalsFrom = baseIndex;
+    this.#runs = [{ first: baseIndex, term: baseTerm }];
+  }
+
   /** Forgets entries before `firstIndex`. */
   compact(firstIndex: LogIndex): void {
     const base = firstIndex - 1;

@@ -58,11 +58,12 @@ export class Progress {
   }
 
   /**
-   * The peer needs entries that the log does not hold any more, as far as is known: it is asked
-   * from time to time whether it has come by them.
+   * The peer needs entries that the log does not hold any more, as far as is known: it is offered
+   * a snapshot, again and again, until it answers that it has come by them.
    */
   awaitSnapshot(): void {
     this.state = "snapshot";
+    this.caughtUp = false;
     this.inflight.clear();
   }
 

@@ -11,6 +11,7 @@ import type { RaftOptions, RestoredState } from "./options.ts";
 import { type Proposal, proposeCommands } from "./propose.ts";
 import { dropReadsOf, flushReads, requestRead } from "./reads.ts";
 import { flushAppends, onPeerUnreachable } from "./replication.ts";
+import { installSnapshot, lacksOffered } from "./snapshot.ts";
 import { createState, isEmpty, noEffects, noteProgress, type State } from "./state.ts";
 import { copyState } from "./state_copy.ts";
 import { stepMessage } from "./step.ts";
@@ -24,6 +25,7 @@ import type {
   NodeId,
   ProposalResult,
   Role,
+  SnapshotBase,
   Status,
   Term,
 } from "./types.ts";
@@ -140,6 +142,20 @@ export class Raft {
     state.leadership?.progress.get(peer)?.restart(state.log.lastIndex + 1);
     dropReadsOf(state, peer);
     if (state.leadership !== undefined) state.effects.changed = true;
+  }
+
+  /** Whether this node lacks the entry after which its leader's log begins, as last offered. */
+  get lacksSnapshot(): boolean {
+    return lacksOffered(this.#state);
+  }
+
+  /**
+   * A snapshot is in place, durably: the databases hold what its last entry, and all before it,
+   * made of them. The log is kept when it holds that entry, and replaced otherwise; one that is
+   * behind what is committed here changes nothing. The leader is told in any case.
+   */
+  installSnapshot(base: SnapshotBase): void {
+    installSnapshot(this.#state, base);
   }
 
   /** The log forgot the entries before `firstIndex`; all of them are committed. */

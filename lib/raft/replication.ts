@@ -29,9 +29,10 @@ function sendAppend(state: State, peer: Progress): void {
   if (first <= log.baseIndex) {
     if (peer.state !== "snapshot") state.effects.changed = true;
     peer.awaitSnapshot();
-    // Its answers may be lost, or it got a snapshot: does it hold the base of this log?
-    sendRange(state, peer, log.firstIndex, log.baseIndex);
-    peer.sent(log.baseIndex, 0);
+    const { baseIndex } = log;
+    const baseTerm = log.termAt(baseIndex)!;
+    send(state, peer.id, { type: "snapshot_offer", term: state.term, baseIndex, baseTerm });
+    peer.sent(baseIndex, 0);
     return;
   }
   const last = first > log.lastIndex

@@ -15,6 +15,7 @@ import type {
   NodeId,
   Outbound,
   Role,
+  SnapshotBase,
   Term,
 } from "./types.ts";
 
@@ -118,6 +119,8 @@ export interface State {
   electionElapsed: number;
   /** Ticks of silence after which this node campaigns. */
   electionTimeout: number;
+  /** The base of a leader's log, as last offered. */
+  offered: { readonly index: LogIndex; readonly term: Term } | undefined;
   /** Answers to the campaign under way. */
   votes: Map<NodeId, boolean>;
   /** The tick of the last sign of any leader; the start counts as one. */
@@ -174,6 +177,7 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
     tick: 0,
     electionElapsed: 0,
     electionTimeout: drawTimeout(options, configuration),
+    offered: undefined,
     votes: new Map(),
     promisedAtTick: 0,
     leadership: undefined,
@@ -210,12 +214,14 @@ function createReads(random: Random): ReadState {
 export function noEffects(): Effects {
   return {
     hardState: undefined,
+    reset: undefined,
     truncateFrom: undefined,
     append: [],
     mark: undefined,
     send: [],
     sendOnSync: [],
     commitIndex: undefined,
+    snapshotNeeded: undefined,
     reads: [],
     changed: false,
   };
@@ -224,7 +230,7 @@ export function noEffects(): Effects {
 export function isEmpty(effects: Effects): boolean {
   return !effects.changed && effects.mark === undefined && effects.send.length === 0 &&
     effects.sendOnSync.length === 0 && effects.commitIndex === undefined &&
-    effects.reads.length === 0;
+    effects.snapshotNeeded === undefined && effects.reads.length === 0;
 }
 
 /** The configuration in force: the latest in the log, committed or not. */
@@ -291,6 +297,27 @@ export function truncateLog(state: State, index: LogIndex): void {
     effects.append.length = 0;
     effects.truncateFrom = Math.min(effects.truncateFrom ?? index, index);
   }
+  markWrite(state);
+}
+
+/** Replaces the whole log by what comes after a committed entry that it does not hold. */
+export function resetLog(state: State, base: SnapshotBase): void {
+  assert(base.index > state.commitIndex, `reset to ${base.index} behind ${state.commitIndex}`);
+  assert(base.term <= state.term, `base of term ${base.term} in term ${state.term}`);
+  const { effects } = state;
+  const { index, configuration } = base;
+  state.log.reset(index, base.term);
+  state.configurations.reset({ index, configuration });
+  effects.reset = base;
+  effects.truncateFrom = undefined;
+  effects.append = [];
+  // Entries of this batch are not written any more, so nobody may be told that they are.
+  effects.sendOnSync = effects.sendOnSync.filter(({ message }) =>
+    message.type !== "append_response" || !message.success
+  );
+  effects.changed = true;
+  state.commitIndex = index;
+  effects.commitIndex = index;
   markWrite(state);
 }
 

@@ -8,6 +8,7 @@ import { onRemoved } from "./membership.ts";
 import { onReadRequest, onReadResponse } from "./reads.ts";
 import { onAppendResponse, onHeartbeatResponse } from "./replication.ts";
 import { becomeFollower } from "./role.ts";
+import { onSnapshotOffer } from "./snapshot.ts";
 import { configurationOf, send, type State } from "./state.ts";
 import type { Message, NodeId } from "./types.ts";
 
@@ -47,6 +48,7 @@ function enterTerm(state: State, from: NodeId, message: Message): boolean {
       break;
     case "append_request":
     case "heartbeat_request":
+    case "snapshot_offer":
     case "timeout_now":
       becomeFollower(state, message.term, from);
       return true;
@@ -64,6 +66,7 @@ function answerOldTerm(state: State, from: NodeId, message: Message): void {
   switch (message.type) {
     case "append_request":
     case "heartbeat_request":
+    case "snapshot_offer":
       answerOldLeader(state, from, message);
       break;
     case "vote_request":
@@ -108,6 +111,9 @@ function dispatch(state: State, from: NodeId, message: Message): void {
       break;
     case "timeout_now":
       if (state.leader === undefined || state.leader === from) startElection(state, true);
+      break;
+    case "snapshot_offer":
+      onSnapshotOffer(state, from, message);
       break;
     case "removed":
       onRemoved(state, message);

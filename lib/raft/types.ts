@@ -59,6 +59,24 @@ export type Entry =
     | { readonly type: "configuration"; readonly configuration: Configuration }
   );
 
+/**
+ * The last entry that a snapshot contains, with what a log that begins after it has to know. The
+ * entry is committed.
+ */
+export interface SnapshotBase {
+  readonly index: LogIndex;
+  readonly term: Term;
+  /** Names the history up to the entry. The core never looks into it, and passes it on. */
+  readonly chain: { readonly a: number; readonly b: number };
+  /** The configuration as of the entry. */
+  readonly configuration: Configuration;
+  /**
+   * The term of the node that vouched for it, at that moment: every leader of this term, or of a
+   * later one, holds the entry.
+   */
+  readonly knownInTerm: Term;
+}
+
 /** What a message between nodes says. Every message carries its sender's term. */
 export type Message =
   | {
@@ -126,6 +144,16 @@ export type Message =
   }
   | { readonly type: "timeout_now"; readonly term: Term }
   | {
+    /**
+     * The leader's log begins after this entry, and the receiver needs some that come before, as
+     * far as the leader knows. Repeated until it answers that it holds the entry.
+     */
+    readonly type: "snapshot_offer";
+    readonly term: Term;
+    readonly baseIndex: LogIndex;
+    readonly baseTerm: Term;
+  }
+  | {
     /** Tells a node that it is not part of the cluster any more. */
     readonly type: "removed";
     readonly term: Term;
@@ -187,12 +215,14 @@ export type ReadResult = {
 };
 
 /**
- * What the core wants done, in this order: `hardState`, `truncateFrom`, `append` go into one
- * ordered write, `send` may leave at once, `sendOnSync` only when that write (and every earlier
+ * What the core wants done, in this order: `hardState`, `reset`, `truncateFrom`, `append` go into
+ * one ordered write, `send` may leave at once, `sendOnSync` only when that write (and every earlier
  * one) is durable. When `mark` is set, the driver reports it by `onDurable(mark)` at that moment.
  */
 export interface Effects {
   hardState: HardState | undefined;
+  /** The whole log is to be forgotten; it goes on after this entry. As it was installed. */
+  reset: SnapshotBase | undefined;
   /** Entries from here on are to be forgotten, before `append`. */
   truncateFrom: LogIndex | undefined;
   append: Entry[];
@@ -201,6 +231,8 @@ export interface Effects {
   sendOnSync: Outbound[];
   /** The commit index, when it moved. */
   commitIndex: LogIndex | undefined;
+  /** The leader, when its log lacks what this node needs. Said again with each of its offers. */
+  snapshotNeeded: NodeId | undefined;
   reads: ReadResult[];
   /**
    * True when role, term, leader, configuration, `established`, `removed` or a peer's replication

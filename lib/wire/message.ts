@@ -21,6 +21,7 @@ export const MESSAGE_KINDS = {
   read_response: 8,
   timeout_now: 9,
   removed: 10,
+  snapshot_offer: 11,
 } as const satisfies Record<Message["type"], number>;
 
 const KINDS = new Map(
@@ -88,6 +89,9 @@ export function encodeMessage(writer: ByteWriter, message: Message): number {
     case "removed":
       begin(0).u53(message.configurationIndex);
       break;
+    case "snapshot_offer":
+      begin(0).u53(message.baseIndex).u53(message.baseTerm);
+      break;
   }
   return writer.length;
 }
@@ -149,6 +153,8 @@ function decodeFields(reader: ByteReader, type: Message["type"], flags: number):
       return { type, term };
     case "removed":
       return { type, term, configurationIndex: next() };
+    case "snapshot_offer":
+      return { type, term, baseIndex: next(), baseTerm: next() };
   }
 }
 
@@ -163,6 +169,7 @@ const FLAGS: Record<Message["type"], number> = {
   read_response: KNOWN,
   timeout_now: 0,
   removed: 0,
+  snapshot_offer: 0,
 };
 
 function encodeEntries(writer: ByteWriter, entries: readonly Entry[]): number {

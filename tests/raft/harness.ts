@@ -19,6 +19,7 @@ import type {
   NodeId,
   Outbound,
   ReadResult,
+  SnapshotBase,
   Term,
 } from "../../lib/raft/types.ts";
 
@@ -32,6 +33,7 @@ export interface Envelope {
 /** A write that was handed to the disk and is not durable yet. */
 interface Write {
   readonly hardState: HardState | undefined;
+  readonly reset: SnapshotBase | undefined;
   readonly truncateFrom: LogIndex | undefined;
   readonly append: readonly Entry[];
   readonly mark: LogMark | undefined;
@@ -41,8 +43,9 @@ interface Write {
 /** What a disk holds. */
 interface Disk {
   hardState: HardState;
-  /** The entry of index `i` is at `i - 1`. */
+  /** The entry of index `i` is at `i - 1`; those up to the base are there for the checks only. */
   entries: Entry[];
+  base: Base;
 }
 
 /** The entries before `firstIndex` are gone; this is what is left of them. */
@@ -95,6 +98,8 @@ export function commandEntry(index: LogIndex, term: Term, sizeBytes = 10): Entry
 export class Cluster {
   readonly nodes = new Map<NodeId, TestNode>();
   network: Envelope[] = [];
+  /** What a snapshot stands for. */
+  readonly #contents = new Map<SnapshotBase, readonly Entry[]>();
   readonly #options: ClusterOptions;
   readonly #observer: Observer;
   readonly #randoms = new Map<NodeId, Random>();
@@ -118,7 +123,7 @@ export class Cluster {
     hardState: HardState = { term: 0, votedFor: undefined },
   ): void {
     assert(!this.nodes.has(id), `node ${id} exists`);
-    const durable = { hardState, entries: [...entries] };
+    const durable = { hardState, entries: [...entries], base: NO_BASE };
     this.#randoms.set(id, this.#options.random(id));
     this.nodes.set(id, {
       id,
@@ -155,7 +160,9 @@ export class Cluster {
   restart(id: NodeId): void {
     const node = this.node(id);
     assert(node.raft === undefined, `node ${id} runs`);
-    const { base, durable } = node;
+    const { durable } = node;
+    const { base } = durable;
+    node.base = base;
     node.entries = [...durable.entries];
     const { electionTicks = 10, heartbeatTicks = 2, leaseTicks = 0, limits = {} } = this.#options;
     node.raft = new Raft({
@@ -191,7 +198,7 @@ export class Cluster {
     const configuration = node.entries.slice(0, index).findLast((entry) =>
       entry.type === "configuration"
     );
-    node.base = {
+    node.base = node.durable.base = {
       index,
       term: raft.termAt(index)!,
       configuration: configuration?.type === "configuration"
@@ -201,13 +208,40 @@ export class Cluster {
     raft.onCompacted(firstIndex);
   }
 
+  /** A snapshot of what a node has committed, up to `index`. */
+  snapshot(id: NodeId, index: LogIndex): SnapshotBase {
+    const raft = this.raft(id);
+    assert(index <= raft.commitIndex, "only what is committed is in a snapshot");
+    const entries = this.node(id).entries.slice(0, index);
+    const configuration = entries.findLast((entry) => entry.type === "configuration");
+    assert(configuration?.type === "configuration", "a snapshot has a configuration");
+    const base = {
+      index,
+      term: present(raft.termAt(index), `entry ${index}`),
+      chain: { a: index, b: 0 },
+      configuration: configuration.configuration,
+      knownInTerm: raft.term,
+    };
+    this.#contents.set(base, entries);
+    return base;
+  }
+
+  /** A node has the snapshot durably in place. */
+  install(id: NodeId, base: SnapshotBase): void {
+    this.raft(id).installSnapshot(base);
+  }
+
   /** Takes a node's effects: writes go to the disk's queue, messages to the network. */
   process(id: NodeId): Effects | undefined {
     const node = this.node(id);
     const { raft } = node;
     if (raft === undefined || !raft.hasEffects()) return undefined;
     const effects = raft.takeEffects();
-    const { hardState, truncateFrom, append, mark, send, sendOnSync, reads } = effects;
+    const { hardState, reset, truncateFrom, append, mark, send, sendOnSync, reads } = effects;
+    if (reset !== undefined) {
+      node.entries = [...present(this.#contents.get(reset), "snapshot")];
+      node.base = reset;
+    }
     if (truncateFrom !== undefined) {
       assert(truncateFrom <= node.entries.length, `nothing to truncate from ${truncateFrom}`);
       node.entries.length = truncateFrom - 1;
@@ -221,7 +255,7 @@ export class Cluster {
       assert(hardState === undefined && append.length === 0, "a write without a mark");
     }
     if (mark !== undefined || sendOnSync.length > 0) {
-      node.writes.push({ hardState, truncateFrom, append, mark, sendOnSync });
+      node.writes.push({ hardState, reset, truncateFrom, append, mark, sendOnSync });
     }
     this.#observer.onEffects?.(node, effects);
     for (const outbound of send) this.#send(node, outbound);
@@ -238,6 +272,10 @@ export class Cluster {
     if (write.hardState !== undefined) {
       assert(write.hardState.term >= durable.hardState.term, "a durable term went back");
       durable.hardState = write.hardState;
+    }
+    if (write.reset !== undefined) {
+      durable.entries = [...present(this.#contents.get(write.reset), "snapshot")];
+      durable.base = write.reset;
     }
     if (write.truncateFrom !== undefined) durable.entries.length = write.truncateFrom - 1;
     for (const entry of write.append) {

@@ -16,6 +16,7 @@ import type {
   Entry,
   NodeId,
   ProposalResult,
+  SnapshotBase,
   Status,
 } from "../../lib/raft/types.ts";
 import { initialConfiguration } from "../../lib/raft/configuration.ts";
@@ -119,6 +120,12 @@ class Session {
       if (this.#seen.get(id) !== now) lines.push(`n${id} is ${now}`);
       this.#seen.set(id, now);
     }
+    if (effects.reset !== undefined) {
+      lines.push(`n${id} replaces its log: it begins after ${effects.reset.index}`);
+    }
+    if (effects.snapshotNeeded !== undefined) {
+      lines.push(`n${id} needs a snapshot of n${effects.snapshotNeeded}`);
+    }
     if (effects.truncateFrom !== undefined) {
       lines.push(`n${id} truncates from ${effects.truncateFrom}`);
     }
@@ -132,6 +139,9 @@ class Session {
     }
     return lines;
   }
+
+  /** Snapshots by the name that a script gave them. */
+  readonly snapshots = new Map<string, SnapshotBase>();
 
   /** Takes the messages that match out of the network. */
   take(command: Command): Envelope[] {
@@ -311,6 +321,18 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   compact: (session, { ids: [on, first] }) => {
     session.cluster.compact(on!, first!);
+    return [];
+  },
+  /** `copy 1 5 as=old`: a snapshot of node 1 up to entry 5, under a name. */
+  copy: (session, { ids: [on, index], options }) => {
+    const base = session.cluster.snapshot(on!, index!);
+    session.snapshots.set(present(options.get("as"), "a name"), base);
+    return [`up to ${index}@${base.term}, ${describeConfiguration(base.configuration)}`];
+  },
+  /** `install 3 what=old`: node 3 has that snapshot in place. */
+  install: (session, { ids: [on], options }) => {
+    const name = present(options.get("what"), "a name");
+    session.cluster.install(on!, present(session.snapshots.get(name), `snapshot ${name}`));
     return [];
   },
   status: (session, { ids }) => {

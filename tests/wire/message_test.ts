@@ -58,6 +58,7 @@ const MESSAGES: readonly Message[] = [0, 1, MAX].flatMap((n): Message[] => [
       commitIndex: n,
       commitTerm: 9,
     },
+    { type: "snapshot_offer", term: n, baseIndex: flag ? n : 5, baseTerm: flag ? 6 : n },
     {
       type: "append_response",
       term: n,
@@ -94,7 +95,7 @@ function refusal(bytes: Uint8Array): unknown {
 }
 
 test("every message round-trips, at the extremes too", () => {
-  expect(new Set(MESSAGES.map((message) => message.type)).size).toBe(10);
+  expect(new Set(MESSAGES.map((message) => message.type)).size).toBe(11);
   for (const message of MESSAGES) {
     const { bytes } = encode(message);
     expect(decodeMessage(bytes)).toEqual(message);
