@@ -110,7 +110,7 @@ static int isBrief(const char *zSql){
 static void testBrief(void){
   static const char *const azBrief[] = {
     "SELECT 1", "SELECT a FROM t WHERE rowid=?", "SELECT * FROM t ORDER BY a DESC LIMIT 3",
-    "INSERT INTO t VALUES(1,2)", "INSERT INTO t VALUES(1,2) ON CONFLICT DO NOTHING",
+    "INSERT INTO t(a) VALUES(1)", "INSERT INTO t(a) VALUES(1) ON CONFLICT DO NOTHING",
     "UPDATE t SET a=a+1 WHERE rowid=4", "DELETE FROM t WHERE rowid=4", "SELECT sum(a) FROM t",
     "SELECT upper(a)||lower(a), abs(a), datetime('now') FROM t", 0
   };
