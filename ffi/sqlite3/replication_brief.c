@@ -28,7 +28,7 @@ static int replIsBriefOp(const VdbeOp *pOp){
     case OP_IfPos: case OP_IfNotZero: case OP_DecrJumpZero: case OP_Halt: case OP_HaltIfNull:
     case OP_Noop: case OP_BeginSubrtn: case OP_ReleaseReg: case OP_ResultRow: case OP_ResetCount:
     /* Only there in a build for tests */
-    case OP_Abortable: case OP_Explain:
+    case OP_Abortable: case OP_Explain: case OP_TableLock:
     /* Values */
     case OP_Integer: case OP_Int64: case OP_Real: case OP_String: case OP_String8: case OP_Null:
     case OP_SoftNull: case OP_Blob: case OP_Variable: case OP_Move: case OP_Copy: case OP_SCopy:
