@@ -15,7 +15,10 @@ import { runSeed } from "./run.ts";
 
 /** Lines shown of what went before a failure. */
 const LAST_LINES = 40;
+/** A line of progress after this time, and later ones ever less often. */
 const PROGRESS_MS = 1000;
+const PROGRESS_GROWTH = 1.2;
+const PROGRESS_MS_MAX = 30_000;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -62,6 +65,7 @@ function runOne(seed: number): number {
 async function runSeeds(count: number): Promise<number> {
   const startMs = performance.now();
   let toldMs = startMs;
+  let everyMs = PROGRESS_MS;
   const range = {
     from: Number(options.from),
     count,
@@ -70,8 +74,9 @@ async function runSeeds(count: number): Promise<number> {
   };
   const tally = await runRange(range, (sofar) => {
     const nowMs = performance.now();
-    if (nowMs - toldMs < PROGRESS_MS) return;
+    if (nowMs - toldMs < everyMs) return;
     toldMs = nowMs;
+    everyMs = Math.min(PROGRESS_MS_MAX, everyMs * PROGRESS_GROWTH);
     tellProgress(sofar, nowMs - startMs);
   });
   tellProgress(tally, performance.now() - startMs);

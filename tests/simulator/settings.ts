@@ -84,8 +84,8 @@ const NO_FAULTS: FaultTimes = {
   checkpoint: 0,
 };
 
-/** Ticks of the safety phase. */
-const SAFETY_TICKS = 300;
+/** Ticks of the safety phase: mostly few, as most mistakes show early, and time buys more seeds. */
+const SAFETY_TICKS = [40, 60, 60, 80, 80, 120, 160, 300];
 /** One seed in so many is calm. */
 const CALM_EVERY = 16;
 
@@ -99,7 +99,7 @@ export function drawSettings(seed: number): Settings {
   const heartbeatTicks = pick([1, 2, 2, 3]);
   const electionTicks = Math.max(calm ? 8 : 4, heartbeatTicks * 2) + upTo(6);
   // A class of faults strikes a few times in a run, or not at all.
-  const safetyUs = SAFETY_TICKS * tickUs;
+  const safetyUs = pick(SAFETY_TICKS) * tickUs;
   const strikes = (most: number) => below(random, 2) === 0 ? 0 : safetyUs / (1 + upTo(most - 1));
   const small = below(random, 3) === 0;
   return {
@@ -155,6 +155,6 @@ export function drawSettings(seed: number): Settings {
       checkpoint: strikes(12),
     },
     safetyUs,
-    platterEvery: pick([8, 64, 256]),
+    platterEvery: pick([16, 128, 1024]),
   };
 }

@@ -7,7 +7,7 @@ import { runSeed } from "./run.ts";
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
 /** Seeds of every test run; more of them by `SIMULATOR_SEEDS`. */
-const SEEDS = Number(process.env["SIMULATOR_SEEDS"] ?? 300);
+const SEEDS = Number(process.env["SIMULATOR_SEEDS"] ?? 2000);
 const FROM = Number(process.env["SIMULATOR_FROM"] ?? 1);
 /** Marks that are too rare to be demanded of so few seeds. */
 const RARE_MAX = 3;
@@ -28,7 +28,7 @@ test(`a cluster keeps its promises under ${SEEDS} mixtures of faults`, async () 
   expect(tally.failures).toEqual([]);
   expect(tally.seeds).toBe(SEEDS);
   expect(tally.counters.missing().length).toBeLessThanOrEqual(RARE_MAX);
-}, 120_000);
+}, 300_000);
 
 test("the same seed gives the same run, also on another engine", () => {
   const seed = 4242;
