@@ -1,7 +1,7 @@
 /**
  * A disk in memory that can crash. What was not made durable may be lost or kept in any mixture of
- * 512-byte sectors; creations, renames and removals may be lost from the last one back; any named
- * operation can be made to fail.
+ * 512-byte sectors; creations, renames and removals may be lost; any named operation can be made to
+ * fail, and the medium to lie.
  */
 import { assert } from "../base/assert.ts";
 import type { Disk, DiskFile, OpenFileOptions } from "./disk.ts";
@@ -17,12 +17,27 @@ interface Fault {
   skip: number;
 }
 
+/** A medium that lies: what it does with reads and with writes that it says are durable. */
+export interface Medium {
+  /** The bytes that a read of `path` at `offset` returns in place of `bytes`. */
+  read(path: string, offset: number, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+  /**
+   * A durable write of `[start, end)` ends. Returns whether it reaches its place: if not, it can be
+   * read until the machine loses power, and is then as if it had never been.
+   */
+  writes(operation: string, path: string, start: number, end: number): boolean;
+}
+
 /** A disk of the simulator and of tests. */
 export class MemoryDisk implements Disk {
   /** Runs the completion of a durable write, later. */
   schedule: (run: () => void) => void;
   /** What {@linkcode freeBytes} says; no write is refused for it. */
   free = Infinity;
+  /** Bytes that all files together may have: a write that would need more is refused. */
+  capacityBytes = Infinity;
+  /** Undefined for a medium that is honest. */
+  medium: Medium | undefined;
   #names = new Map<string, MemoryContent>();
   /** Changes of names, oldest first, that no `syncFolder` has made durable. */
   #changes: Change[] = [];
@@ -61,22 +76,35 @@ export class MemoryDisk implements Disk {
    * Ends every open file and every write under way.
    *
    * @param survives Asked for every sector that is not durable, and, with sector -1, for every
-   * change of a name: the first one lost loses all later ones too.
+   * change of a name.
+   * @param inOrder Whether the first change of a name that is lost loses all later ones too.
    * @returns The disk as the next start finds it.
    */
-  crash(survives: Survives): MemoryDisk {
+  crash(survives: Survives, inOrder = true): MemoryDisk {
     this.#dead = true;
-    return this.#after(survives);
+    return this.#after(survives, inOrder);
+  }
+
+  /** Whether a sector can be read and counts as written, but is not on the medium. */
+  isForgotten(path: string, sector: number): boolean {
+    return this.#content(path).isForgotten(sector);
+  }
+
+  /** Bytes of all files. */
+  get usedBytes(): number {
+    let bytes = 0;
+    for (const content of this.#names.values()) bytes += content.size;
+    return bytes;
   }
 
   /** A copy of what is durable now; this disk goes on. */
   platter(): MemoryDisk {
-    return this.#after(() => false);
+    return this.#after(() => false, true);
   }
 
-  #after(survives: Survives): MemoryDisk {
+  #after(survives: Survives, inOrder: boolean): MemoryDisk {
     const next = new MemoryDisk(this.schedule);
-    const names = crashNames(this.#names, this.#changes, survives);
+    const names = crashNames(this.#names, this.#changes, survives, inOrder);
     for (const [path, content] of names) next.#names.set(path, content.crash(path, survives));
     for (const folder of this.#folders) next.#folders.add(folder);
     return next;
@@ -108,6 +136,8 @@ export class MemoryDisk implements Disk {
     return new MemoryFile(path, content, (operation) => this.#check(operation, path), {
       schedule: (run) => this.schedule(run),
       dead: () => this.#dead,
+      medium: () => this.medium,
+      grow: (bytes) => this.#grow(path, bytes),
     });
   }
 
@@ -152,7 +182,8 @@ export class MemoryDisk implements Disk {
   }
 
   freeBytes(): number {
-    return this.free;
+    if (this.capacityBytes === Infinity) return this.free;
+    return Math.max(0, Math.min(this.free, this.capacityBytes - this.usedBytes));
   }
 
   syncFolder(folder: string): void {
@@ -182,6 +213,11 @@ export class MemoryDisk implements Disk {
     return content;
   }
 
+  #grow(path: string, bytes: number): void {
+    if (bytes <= 0 || this.capacityBytes === Infinity) return;
+    if (this.usedBytes + bytes > this.capacityBytes) throw systemError("ENOSPC", path);
+  }
+
   #check(operation: string, path: string): void {
     assert(!this.#dead, `${operation} of ${path} on a disk that crashed`);
     const at = this.#faults.findIndex((fault) =>
@@ -195,11 +231,20 @@ export class MemoryDisk implements Disk {
   }
 }
 
+/** The disk, as one of its files needs it. */
+interface Edge {
+  schedule(run: () => void): void;
+  dead(): boolean;
+  medium(): Medium | undefined;
+  /** Takes space for a file that grows by so many bytes; throws when there is none. */
+  grow(bytes: number): void;
+}
+
 class MemoryFile implements DiskFile {
   readonly path: string;
   readonly #content: MemoryContent;
   readonly #check: (operation: string) => void;
-  readonly #edge: { schedule(run: () => void): void; dead(): boolean };
+  readonly #edge: Edge;
   #busy = false;
   #closed = false;
 
@@ -207,7 +252,7 @@ class MemoryFile implements DiskFile {
     path: string,
     content: MemoryContent,
     check: (operation: string) => void,
-    edge: { schedule(run: () => void): void; dead(): boolean },
+    edge: Edge,
   ) {
     this.path = path;
     this.#content = content;
@@ -217,16 +262,23 @@ class MemoryFile implements DiskFile {
 
   read(offset: number, length: number): Uint8Array<ArrayBuffer> {
     this.#use("read");
-    return this.#content.read(offset, length);
+    const bytes = this.#content.read(offset, length);
+    return this.#edge.medium()?.read(this.path, offset, bytes) ?? bytes;
   }
 
   write(offset: number, bytes: Uint8Array): void {
     this.#use("write");
+    this.#edge.grow(offset + bytes.length - this.#content.size);
     this.#content.write(offset, bytes);
   }
 
   sync(): void {
-    this.#use("sync");
+    try {
+      this.#use("sync");
+    } catch (error) {
+      this.#content.failRange(0, this.#content.size);
+      throw error;
+    }
     this.#content.sync();
   }
 
@@ -239,24 +291,39 @@ class MemoryFile implements DiskFile {
     assert(!this.#closed, `${this.path}: durable write to a closed file`);
     assert(!this.#busy, `${this.path}: two durable writes at once`);
     this.#busy = true;
-    let at = offset;
-    for (const part of parts) {
-      this.#content.write(at, part);
-      at += part.length;
-    }
+    const refusal = this.#writeParts(offset, parts);
+    const at = offset + parts.reduce((sum, part) => sum + part.length, 0);
     this.#edge.schedule(() => {
       if (this.#edge.dead()) return;
       this.#busy = false;
       let failure: Error | undefined;
       try {
+        if (refusal !== undefined) throw refusal;
         this.#check(operation);
-        this.#content.syncRange(offset, at);
+        const reaches = this.#edge.medium()?.writes(operation, this.path, offset, at) ?? true;
+        if (reaches) this.#content.syncRange(offset, at);
+        else this.#content.failRange(offset, at);
       } catch (error) {
         failure = error instanceof Error ? error : new Error(String(error));
         this.#content.failRange(offset, at);
       }
       done(failure);
     });
+  }
+
+  /** Returns why the disk has no space for them. */
+  #writeParts(offset: number, parts: readonly Uint8Array[]): unknown {
+    let at = offset;
+    for (const part of parts) {
+      try {
+        this.#edge.grow(at + part.length - this.#content.size);
+      } catch (error) {
+        return error;
+      }
+      this.#content.write(at, part);
+      at += part.length;
+    }
+    return undefined;
   }
 
   size(): number {
@@ -266,6 +333,7 @@ class MemoryFile implements DiskFile {
 
   truncate(size: number): void {
     this.#use("truncate");
+    this.#edge.grow(size - this.#content.size);
     this.#content.truncate(size);
   }
 

@@ -69,6 +69,10 @@ export class MemoryContent {
     this.#durableSize = Math.max(this.#durableSize, Math.min(end, this.#size));
   }
 
+  isForgotten(sector: number): boolean {
+    return this.#forgotten.has(sector);
+  }
+
   damage(offset: number, change: (byte: number) => number): void {
     this.#bytes[offset] = change(this.#bytes[offset] ?? 0);
     const kept = this.#durable.get(sectorOf(offset));
@@ -112,21 +116,33 @@ export class MemoryContent {
   }
 }
 
-/** The names after a crash: changes are lost from the last one back to the first that is lost. */
+/**
+ * The names after a crash. In order, changes are lost from the last one back to the first that is
+ * lost, as by a journal; else each on its own, as nothing promises more without a sync.
+ */
 export function crashNames(
   names: ReadonlyMap<string, MemoryContent>,
   changes: readonly Change[],
   survives: (path: string, sector: number) => boolean,
+  inOrder: boolean,
 ): Map<string, MemoryContent> {
   const after = new Map(names);
-  const lost = changes.findIndex((change) => !survives(change.names[0]![0], -1));
+  const set = (path: string, content: MemoryContent | undefined) => {
+    if (content === undefined) after.delete(path);
+    else after.set(path, content);
+  };
+  const kept = changes.map((change) => survives(change.names[0]![0], -1));
+  const lost = kept.indexOf(false);
   if (lost === -1) return after;
+  const undone: (readonly [path: string, content: MemoryContent | undefined])[][] = [];
   for (const change of changes.slice(lost).reverse()) {
-    for (const [path, before] of change.names) {
-      if (before === undefined) after.delete(path);
-      else after.set(path, before);
-    }
+    undone.push(change.names.map(([path]) => [path, after.get(path)] as const));
+    for (const [path, before] of change.names) set(path, before);
   }
+  if (inOrder) return after;
+  undone.reverse().forEach((meant, at) => {
+    if (kept[lost + at]) { for (const [path, content] of meant) set(path, content); }
+  });
   return after;
 }
 

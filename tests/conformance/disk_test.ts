@@ -83,3 +83,78 @@ test("the disk in memory loses names that were not made durable, from the last o
   };
   expect([kept(0), kept(1), kept(2), kept(3)]).toEqual([["a"], ["b"], ["b", "c"], ["b"]]);
 });
+
+test("the disk in memory may lose a rename and keep the next one", () => {
+  const disk = new MemoryDisk();
+  disk.createFolder("/disk");
+  for (const name of ["a", "b"]) disk.open(`/disk/${name}`, { create: true }).close();
+  disk.syncFolder("/disk");
+  disk.rename("/disk/a", "/disk/c");
+  disk.rename("/disk/b", "/disk/d");
+  disk.remove("/disk/d");
+  const keep = (...kept: boolean[]) =>
+    disk.crash((_, sector) => sector !== -1 || kept.shift()!, false).list("/disk");
+  expect(keep(false, true, true)).toEqual(["a"]);
+  expect(keep(false, true, false)).toEqual(["a", "d"]);
+  expect(keep(true, false, false)).toEqual(["b", "c"]);
+});
+
+test("the disk in memory can be full: what would make a file grow is refused", async () => {
+  const disk = new MemoryDisk();
+  disk.createFolder("/disk");
+  const file = disk.open("/disk/file", { create: true });
+  file.write(0, new Uint8Array(100));
+  disk.capacityBytes = 150;
+  expect(disk.freeBytes()).toBe(50);
+  file.write(50, new Uint8Array(100));
+  expect(() => file.write(100, new Uint8Array(51))).toThrow("ENOSPC");
+  expect(() => file.truncate(200)).toThrow("ENOSPC");
+  const durably = (offset: number) =>
+    new Promise<Error | undefined>((resolve) =>
+      file.writeDurably("check", offset, [new Uint8Array(20)], resolve)
+    );
+  expect(String(await durably(140))).toContain("ENOSPC");
+  expect(await durably(0)).toBe(undefined);
+  disk.capacityBytes = 1000;
+  expect(await durably(140)).toBe(undefined);
+});
+
+test("the medium of the disk in memory can lie about a write, until the power goes", async () => {
+  const disk = new MemoryDisk();
+  disk.createFolder("/disk");
+  const file = disk.open("/disk/file", { create: true });
+  file.write(0, new Uint8Array(1024).fill(1));
+  file.sync();
+  disk.syncFolder("/disk");
+  let lies = true;
+  disk.medium = {
+    read: (_path, offset, bytes) => offset === 512 ? bytes.fill(9) : bytes,
+    writes: () => !lies,
+  };
+  const durably = (offset: number) =>
+    new Promise((resolve) =>
+      file.writeDurably("check", offset, [new Uint8Array(512).fill(2)], resolve)
+    );
+  await durably(0);
+  lies = false;
+  await durably(512);
+  file.sync();
+  expect([file.read(0, 1)[0], file.read(512, 1)[0]]).toEqual([2, 9]);
+  expect([disk.isForgotten("/disk/file", 0), disk.isForgotten("/disk/file", 1)])
+    .toEqual([true, false]);
+  const after = disk.crash(() => false).open("/disk/file", { create: false });
+  expect([after.read(0, 1)[0], after.read(512, 1)[0]]).toEqual([1, 2]);
+});
+
+test("after a sync that failed, the disk in memory takes nothing for durable", () => {
+  const disk = new MemoryDisk();
+  disk.createFolder("/disk");
+  const file = disk.open("/disk/file", { create: true });
+  disk.syncFolder("/disk");
+  file.write(0, new Uint8Array(512).fill(1));
+  disk.failNext("sync", new Error("EIO"));
+  expect(() => file.sync()).toThrow("EIO");
+  file.sync();
+  const after = disk.crash(() => false).open("/disk/file", { create: false });
+  expect(after.read(0, 1)[0]).toBe(0);
+});
