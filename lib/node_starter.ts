@@ -20,6 +20,7 @@ import { type DataFolder, openFolder } from "./io/folder.ts";
 import { SocketHttpClient } from "./io/http_client.ts";
 import { httpUrl } from "./io/http_server.ts";
 import { runtimeNetwork } from "./io/network_runtime.ts";
+import type { TwinProblem } from "./io/twin_file.ts";
 import { spawnSqlWorker } from "./io/worker.ts";
 import type { SegmentLog } from "./log/segment_log.ts";
 import type { LogSpace } from "./log/types.ts";
@@ -90,6 +91,7 @@ export class NodeStarter {
   async start(): Promise<StartedNode> {
     const folder = openFolder(this.#disk, this.#options.dir);
     this.#stack.defer(() => folder.close());
+    this.#tellMended(folder.mended);
     const { nodeId } = folder.identity;
     this.#clusterId = folder.identity.clusterId;
     const operations = new NodeOperations(nodeId, this.#clock);
@@ -157,6 +159,7 @@ export class NodeStarter {
       openHandle: (path) => ReplicaHandle.open(library, path),
     });
     this.#machine = machine;
+    this.#tellMended(machine.mended);
     this.#stack.defer(() => machine.close());
     const pool = this.#newPool(library.path, folder.path, sessions);
     this.#pool = pool;
@@ -384,6 +387,12 @@ export class NodeStarter {
       this.#log.debug("checkpoint", { index });
     } catch (error) {
       this.#log.debug("checkpoint put off", { reason: messageOf(error) });
+    }
+  }
+
+  #tellMended(problems: readonly TwinProblem[]): void {
+    for (const { path, offset, expected } of problems) {
+      this.#log.warn("mended a file from its other copy", { path, offset, expected });
     }
   }
 

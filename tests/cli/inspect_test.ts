@@ -173,16 +173,26 @@ test("damage is named with file, offset and what was expected, and the status is
   expect(out.slice(out.indexOf("a start is refused"))).toBe(`a start is refused:
   ${segment} is damaged at offset 8192: expected ${batch} (damaged closed batch)
 wrong: 3
-  /data/checkpoint at offset 0: expected the record of the last checkpoint with its checksum
+  /data/checkpoint at offset 0: expected the checksum 7c54811c
   ${LOG}/state.a at offset 0: expected a valid hard state, but it is damaged
   ${segment} at offset 8192: expected ${batch}
 `);
   expect(snapshot(folder.disk)).toBe(before);
 });
 
-test("a damaged identity hides nothing else", async () => {
+test("a damaged identity is told, and known from its copy", async () => {
   const folder = sample();
   folder.disk.damage(`${DIR}/identity.json`, 40, (byte) => byte ^ 1);
+  const { status, out } = await run(folder);
+  expect(status).toBe(1);
+  expect(out).toContain("a start goes on as it is\nwrong: 1\n  /data/identity.json at offset 14");
+});
+
+test("an identity damaged in both files hides nothing else", async () => {
+  const folder = sample();
+  for (const name of ["identity.json", "identity.json.copy"]) {
+    folder.disk.damage(`${DIR}/${name}`, 40, (byte) => byte ^ 1);
+  }
   const { status, out } = await run(folder);
   expect(status).toBe(1);
   expect(out).toContain(
