@@ -9,11 +9,11 @@ import type { RestoredEntry } from "../../lib/raft/options.ts";
 import type { LogIndex, Message, NodeId } from "../../lib/raft/types.ts";
 import { Replica } from "../../lib/replica/replica.ts";
 import type { NodeView, Oracle, RunningView } from "./checkers/oracle.ts";
+import type { Databases, MachineEvents, SimulatedMachine } from "./database.ts";
 import type { Counters } from "./marks.ts";
 import type { NodeClock } from "./node_clock.ts";
 import type { ObservedLog } from "./observed_log.ts";
 import { ObservedRaft } from "./observed_raft.ts";
-import { PageMachine } from "./page_machine.ts";
 import { SimulatedSessions } from "./sessions.ts";
 import type { Settings } from "./settings.ts";
 import type { Owner, World } from "./world.ts";
@@ -26,6 +26,7 @@ export interface LifeOptions {
   readonly settings: Settings;
   readonly counters: Counters;
   readonly oracle: Oracle;
+  readonly databases: Databases;
   readonly clock: NodeClock;
   readonly disk: Disk;
   readonly folder: string;
@@ -41,7 +42,7 @@ export class Life implements RunningView {
   readonly owner: Owner;
   readonly clock: NodeClock;
   readonly log: SegmentLog;
-  readonly machine: PageMachine;
+  readonly machine: SimulatedMachine;
   readonly raft: ObservedRaft;
   readonly replica: Replica;
   readonly sessions: SimulatedSessions;
@@ -60,7 +61,11 @@ export class Life implements RunningView {
     this.uncommittedMax = settings.limits.uncommittedEntriesMax;
     this.#world = world;
     this.#counters = counters;
-    this.machine = newMachine(options);
+    this.machine = options.databases.newMachine({
+      ...options,
+      nodeId: options.node.id,
+      events: machineEvents(options),
+    });
     this.raft = newRaft(options, this.machine.checkpointIndex);
     this.sessions = this.#newSessions(options);
     this.replica = this.#newReplica(options);
@@ -193,39 +198,28 @@ function restoredEntries(log: SegmentLog): RestoredEntry[] {
   return entries;
 }
 
-function newMachine(options: LifeOptions): PageMachine {
-  const { node, world, settings, counters, oracle, clock } = options;
-  return new PageMachine({
-    disk: options.disk,
-    folder: options.folder,
-    partItemsMax: settings.partItemsMax,
-    filler: () => {
-      const filler = new Uint8Array(world.below(settings.fillerBytesMax + 1));
-      return settings.fillerZeros ? filler : filler.fill(1 + world.below(255));
+function machineEvents({ node, settings, counters, oracle, clock }: LifeOptions): MachineEvents {
+  return {
+    applying: (index) => {
+      oracle.applies(node, index);
+      clock.jump(settings.applyUs);
     },
-    readerInTheWay: () => world.chance(settings.rewindBusyPermille),
-    events: {
-      applying: (index) => {
-        oracle.applies(node, index);
-        clock.jump(settings.applyUs);
-      },
-      released: (pages) => {
-        oracle.commits(node);
-        oracle.history.mayBeCopied(pages, node.durable.lastIndex, `n${node.id}`);
-      },
-      rewound: (ids) => {
-        if (ids.length > 0) counters.hit("transaction rewound");
-      },
-      rewindDelayed: () => counters.hit("rewind tried again"),
-      merged: (transactions) => {
-        counters.observe("transactions in a batch", transactions);
-        if (transactions > 1) counters.hit("transactions merged");
-      },
-      batchInParts: (parts) => {
-        counters.observe("parts of a batch", parts);
-        counters.hit("batch in parts applied");
-      },
-      createdAgain: () => counters.hit("database created again"),
+    released: (content) => {
+      oracle.commits(node);
+      oracle.history.mayBeCopied(content, node.durable.lastIndex, `n${node.id}`);
     },
-  });
+    rewound: (ids) => {
+      if (ids.length > 0) counters.hit("transaction rewound");
+    },
+    rewindDelayed: () => counters.hit("rewind tried again"),
+    merged: (transactions) => {
+      counters.observe("transactions in a batch", transactions);
+      if (transactions > 1) counters.hit("transactions merged");
+    },
+    batchInParts: (parts) => {
+      counters.observe("parts of a batch", parts);
+      counters.hit("batch in parts applied");
+    },
+    createdAgain: () => counters.hit("database created again"),
+  };
 }

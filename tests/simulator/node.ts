@@ -16,11 +16,11 @@ import type { NodeView, Oracle } from "./checkers/oracle.ts";
 import { Violation } from "./checkers/violation.ts";
 import { causedBy, InjectedError, PowerCut, START_OPERATIONS } from "./faults.ts";
 import { Life } from "./life.ts";
+import type { Databases } from "./database.ts";
 import type { Counters } from "./marks.ts";
 import type { Endpoint, SimulatedNetwork } from "./network.ts";
 import { NodeClock } from "./node_clock.ts";
 import { ObservedLog } from "./observed_log.ts";
-import { encodeCommand } from "./pages.ts";
 import type { Settings } from "./settings.ts";
 import type { Owner, World } from "./world.ts";
 
@@ -31,6 +31,7 @@ export interface Surroundings {
   readonly counters: Counters;
   readonly oracle: Oracle;
   readonly network: SimulatedNetwork;
+  readonly databases: Databases;
 }
 
 /** How a life ends. */
@@ -166,6 +167,7 @@ export class SimulatedNode implements Endpoint, NodeView {
       counters.hit("segment rolled");
     }
     life?.sessions.lose();
+    life?.machine.end();
     counters.count(ending === "crash" ? "crashes" : "kills");
     world.tell(this.id, () => ending === "crash" ? "loses power" : "ends");
     if (ending === "kill") this.#disk = this.#disk.endProcess();
@@ -290,7 +292,7 @@ export class SimulatedNode implements Endpoint, NodeView {
     if (this.founded || this.#founders.length === 0) begin();
     else {
       const hardState = { term: 1, votedFor: undefined };
-      const entries = firstEntries(this.#founders);
+      const entries = firstEntries(this.#founders, this.#in.databases.creation);
       observed.append({ hardState, truncateFrom: undefined, entries }, begin);
     }
   }
@@ -375,8 +377,7 @@ export class SimulatedNode implements Endpoint, NodeView {
 }
 
 /** What every log of the cluster begins with, as a node that founds one writes it. */
-function firstEntries(founders: readonly NodeId[]): Entry[] {
-  const payload = encodeCommand({ type: "create" }, new Uint8Array(0));
+function firstEntries(founders: readonly NodeId[], payload: Uint8Array<ArrayBuffer>): Entry[] {
   const configuration = initialConfiguration(founders.map(memberOf));
   return [
     { index: 1, term: 1, type: "configuration", configuration },

@@ -4,52 +4,29 @@
  * committed is rewound, and a checkpoint copies the pages into a file that a crash may leave mixed.
  */
 import { assert } from "../../lib/base/assert.ts";
-import type { Disk } from "../../lib/io/disk.ts";
 import type { LogIndex } from "../../lib/raft/types.ts";
 import {
   type CheckpointRecord,
   mendCheckpoint,
   writeCheckpoint,
 } from "../../lib/replica/checkpoint_record.ts";
-import type { Captured, EarlierPayload, StateMachine } from "../../lib/replica/state_machine.ts";
-import { decodeCommand, encodeCommand, PAGES, Pages, type Part } from "./pages.ts";
+import type { Captured, EarlierPayload } from "../../lib/replica/state_machine.ts";
+import type { Databases, MachineOptions, Mode, PageCopy, SimulatedMachine } from "./database.ts";
+import { decodeCommand, encodeCommand, PageReference, PAGES, Pages, type Part } from "./pages.ts";
 
 /** Size of a page in the database file: one sector, so that a crash may mix pages. */
 const PAGE_BYTES = 512;
 
-/** What the machine tells the one who watches. */
-export interface MachineEvents {
-  /** A command is about to be applied. */
-  applying(index: LogIndex): void;
-  /** Everything up to `pages` may be checkpointed. */
-  released(pages: Pages): void;
-  rewound(ids: readonly number[]): void;
-  rewindDelayed(): void;
-  merged(transactions: number): void;
-  batchInParts(parts: number): void;
-  createdAgain(): void;
-}
+const DATABASES: Databases = {
+  creation: encodeCommand({ type: "create" }, new Uint8Array(0)),
+  newReference: () => new PageReference(),
+  newMachine: (options) => new PageMachine(options),
+  atEnd: () => {},
+  close: () => {},
+};
 
-/** What the machine is made of. */
-export interface PageMachineOptions {
-  readonly disk: Disk;
-  readonly folder: string;
-  /** Ids and pages in one part of a batch. */
-  readonly partItemsMax: number;
-  /** Makes a payload longer. */
-  readonly filler: () => Uint8Array;
-  /** Whether a reader is in the way of a rewind. */
-  readonly readerInTheWay: () => boolean;
-  readonly events: MachineEvents;
-}
-
-/** A checkpoint's work on the file. */
-export interface PageCopy {
-  first(): void;
-  second(): void;
-  /** Whether the file then holds everything that was applied. */
-  readonly complete: boolean;
-}
+/** Databases of a few pages. */
+export const PAGES_MODE: Mode = { settings: (drawn) => drawn, open: () => DATABASES };
 
 interface Transaction {
   readonly seq: number;
@@ -59,9 +36,9 @@ interface Transaction {
   readonly before: Pages;
 }
 
-/** See {@linkcode StateMachine}. */
-export class PageMachine implements StateMachine {
-  readonly #options: PageMachineOptions;
+/** See the file comment. */
+class PageMachine implements SimulatedMachine {
+  readonly #options: MachineOptions;
   readonly #path: string;
   #record: CheckpointRecord;
   #pages: Pages | undefined;
@@ -76,7 +53,7 @@ export class PageMachine implements StateMachine {
   /** The batch that is being applied: what is left of it, and the pages so far. */
   #batch: { readonly index: LogIndex; readonly parts: Part[]; readonly pages: Pages } | undefined;
 
-  constructor(options: PageMachineOptions) {
+  constructor(options: MachineOptions) {
     this.#options = options;
     this.#path = `${options.folder}/main.db`;
     this.#record = mendCheckpoint(options.disk, options.folder).record;
@@ -95,21 +72,19 @@ export class PageMachine implements StateMachine {
     return this.#pages !== undefined;
   }
 
-  /** What a statement would see now. */
-  get pages(): Pages {
+  get content(): Pages {
+    return this.#opened;
+  }
+
+  get #opened(): Pages {
     assert(this.#pages !== undefined, "the database does not exist yet");
     return this.#pages;
   }
 
-  /**
-   * Runs a local transaction.
-   *
-   * @returns Its number; undefined when this node does not lead.
-   */
   write(id: number): number | undefined {
     if (!this.#leading) return undefined;
-    const before = this.pages.copy();
-    const changed = this.pages.run(id);
+    const before = this.#opened.copy();
+    const changed = this.#opened.run(id);
     this.#seq++;
     this.#local.push({ seq: this.#seq, id, changed, before });
     return this.#seq;
@@ -159,12 +134,13 @@ export class PageMachine implements StateMachine {
     const count = kept === -1 ? this.#local.length : kept;
     this.#local.splice(0, count);
     this.#drained = Math.max(0, this.#drained - count);
-    this.#options.events.released(this.#local[0]?.before ?? this.pages);
+    this.#options.events.released(this.#local[0]?.before ?? this.#opened);
   }
 
   rewind(seq: number): boolean {
     assert(!this.#leading, "rewound while leading");
-    if (this.#options.readerInTheWay()) {
+    const { world, settings } = this.#options;
+    if (world.chance(settings.rewindBusyPermille)) {
       this.#options.events.rewindDelayed();
       return false;
     }
@@ -176,18 +152,17 @@ export class PageMachine implements StateMachine {
     this.#drained = 0;
     this.#releasedSeq = seq;
     this.#options.events.rewound(ids);
-    this.#options.events.released(this.pages);
+    this.#options.events.released(this.#opened);
     return true;
   }
 
-  /** Says, durably, that a copy of the pages into the file begins. */
   beginCheckpoint(index: LogIndex): void {
     this.#write({ completeIndex: this.#record.completeIndex, fuzzyIndex: index });
   }
 
-  /** A copy of what is released into the file, in two halves, neither durable. */
+  /** Neither half is durable when it is written. */
   beginCopy(): PageCopy {
-    const pages = (this.#local[0]?.before ?? this.pages).copy();
+    const pages = (this.#local[0]?.before ?? this.#opened).copy();
     return {
       first: () => this.#copy(pages, 0, PAGES / 2),
       second: () => this.#copy(pages, PAGES / 2, PAGES),
@@ -196,7 +171,6 @@ export class PageMachine implements StateMachine {
     };
   }
 
-  /** Makes the file durable and says, durably, that it holds everything up to `index`. */
   completeCheckpoint(index: LogIndex): void {
     const file = this.#options.disk.open(this.#path, { create: false });
     try {
@@ -206,6 +180,10 @@ export class PageMachine implements StateMachine {
     }
     this.#write({ completeIndex: index, fuzzyIndex: index });
   }
+
+  letGo(): void {}
+
+  end(): void {}
 
   #copy(pages: Pages, from: number, to: number): void {
     const file = this.#options.disk.open(this.#path, { create: false });
@@ -259,7 +237,7 @@ export class PageMachine implements StateMachine {
 
   /** Applies the next part of a batch; nothing is to be seen before the last one is. */
   #applyBatch(index: LogIndex, last: Part, earlier: EarlierPayload): boolean {
-    this.#batch ??= { index, parts: partsOf(index, last, earlier), pages: this.pages.copy() };
+    this.#batch ??= { index, parts: partsOf(index, last, earlier), pages: this.#opened.copy() };
     const { parts, pages } = this.#batch;
     assert(this.#batch.index === index, `entry ${index} in the middle of ${this.#batch.index}`);
     const part = parts.shift();
@@ -284,19 +262,26 @@ export class PageMachine implements StateMachine {
     const changed = new Set(waiting.flatMap((transaction) => transaction.changed));
     const ids = waiting.map(({ id }) => id);
     const pages = [...changed].sort((a, b) => a - b).map((page) => {
-      return [page, ...this.pages.page(page)] as const;
+      return [page, ...this.#opened.page(page)] as const;
     });
-    const { partItemsMax, filler } = this.#options;
+    const { partItemsMax } = this.#options.settings;
     const parts: Captured[] = [];
     for (let first = true; first || ids.length + pages.length > 0; first = false) {
       const idsOfPart = ids.splice(0, partItemsMax);
       const pagesOfPart = pages.splice(0, partItemsMax - idsOfPart.length);
       const last = ids.length + pages.length === 0;
       const part = { type: "part", first, last, ids: idsOfPart, pages: pagesOfPart } as const;
-      const payload = encodeCommand(part, filler());
+      const payload = encodeCommand(part, this.#filler());
       parts.push({ payload, complete: last, seq: lastTransaction.seq });
     }
     return parts;
+  }
+
+  /** Makes a payload longer. */
+  #filler(): Uint8Array {
+    const { world, settings } = this.#options;
+    const filler = new Uint8Array(world.below(settings.fillerBytesMax + 1));
+    return settings.fillerZeros ? filler : filler.fill(1 + world.below(255));
   }
 }
 

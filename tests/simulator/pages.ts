@@ -3,26 +3,26 @@
  * so that a lost, repeated or reordered one changes everything after it. Page 0 counts the
  * transactions and chains their ids.
  */
+import { assert } from "../../lib/base/assert.ts";
 import { ByteReader, ByteWriter } from "../../lib/base/bytes.ts";
+import type { Content, Ran, Reference, Taken } from "./database.ts";
 
 /** Pages of a database. */
 export const PAGES = 8;
 const WORDS = 2;
 
 /** All pages of a database, two words each. */
-export class Pages {
+export class Pages implements Content {
   readonly words: Uint32Array;
 
   constructor(words = new Uint32Array(PAGES * WORDS)) {
     this.words = words;
   }
 
-  /** Transactions that were run. */
   get count(): number {
     return this.words[0]!;
   }
 
-  /** Names the transactions that were run, in order. */
   get chain(): number {
     return this.words[1]!;
   }
@@ -54,7 +54,6 @@ export class Pages {
     this.words[page * WORDS + 1] = b;
   }
 
-  /** Names the content of all pages. */
   digest(): number {
     let digest = 0;
     for (const word of this.words) digest = mix(digest, word);
@@ -113,4 +112,32 @@ export function decodeCommand(payload: Uint8Array): PageCommand {
   reader.blob();
   reader.end();
   return { type: "part", first, last, ids, pages };
+}
+
+/** Runs the committed transactions again. */
+export class PageReference implements Reference {
+  #pages: Pages | undefined;
+  #ids: number[] = [];
+
+  get content(): Pages | undefined {
+    return this.#pages;
+  }
+
+  take(payload: Uint8Array): Taken {
+    const command = decodeCommand(payload);
+    if (command.type === "create") {
+      this.#pages = new Pages();
+      return command;
+    }
+    const { first, last, ids } = command;
+    if (first) this.#ids = [];
+    this.#ids.push(...ids);
+    return { type: "part", first, ran: last ? this.#ids.map((id) => this.#run(id)) : undefined };
+  }
+
+  #run(id: number): Ran {
+    assert(this.#pages !== undefined, `transaction ${id} before there is a database`);
+    this.#pages.run(id);
+    return { id, chain: this.#pages.chain };
+  }
 }

@@ -2,10 +2,12 @@
 import { Oracle } from "./checkers/oracle.ts";
 import { require, Violation } from "./checkers/violation.ts";
 import { Cluster } from "./cluster.ts";
+import type { Databases, Mode } from "./database.ts";
 import { Counters, type PlainCounters } from "./marks.ts";
 import { Nemesis } from "./nemesis.ts";
 import { SimulatedNetwork } from "./network.ts";
 import type { SimulatedNode } from "./node.ts";
+import { PAGES_MODE } from "./page_machine.ts";
 import { drawSettings, type Settings } from "./settings.ts";
 import { World } from "./world.ts";
 
@@ -29,8 +31,26 @@ const PATIENCE_TIMEOUTS = 40;
 const PROBES = 5;
 
 /** Runs a seed. Never throws on a violation. */
-export function runSeed(seed: number, trace?: (line: string) => void): RunResult {
-  const run = new Run(seed, trace);
+export function runSeed(
+  seed: number,
+  trace?: (line: string) => void,
+  mode: Mode = PAGES_MODE,
+): RunResult {
+  const settings = mode.settings(drawSettings(seed));
+  const databases = mode.open(settings);
+  try {
+    return runWith(settings, databases, trace);
+  } finally {
+    databases.close();
+  }
+}
+
+function runWith(
+  settings: Settings,
+  databases: Databases,
+  trace?: (line: string) => void,
+): RunResult {
+  const run = new Run(settings, databases, trace);
   let failure: string | undefined;
   try {
     run.run();
@@ -46,6 +66,7 @@ export function runSeed(seed: number, trace?: (line: string) => void): RunResult
 
 class Run {
   readonly #settings: Settings;
+  readonly #databases: Databases;
   readonly #world: World;
   readonly #counters = new Counters();
   readonly #oracle: Oracle;
@@ -54,13 +75,14 @@ class Run {
   readonly #nemesis: Nemesis;
   #quiet = false;
 
-  constructor(seed: number, trace?: (line: string) => void) {
-    const settings = drawSettings(seed);
+  constructor(settings: Settings, databases: Databases, trace?: (line: string) => void) {
     this.#settings = settings;
-    const world = new World(seed, trace);
+    this.#databases = databases;
+    const world = new World(settings.seed, trace);
     const counters = this.#counters;
     this.#world = world;
-    this.#oracle = new Oracle(counters, () => world.below(settings.platterEvery) === 0);
+    const sample = () => world.below(settings.platterEvery) === 0;
+    this.#oracle = new Oracle(counters, databases.newReference(), sample);
     this.#network = new SimulatedNetwork(world, counters, settings.network);
     this.#cluster = new Cluster({
       world,
@@ -68,6 +90,7 @@ class Run {
       counters,
       oracle: this.#oracle,
       network: this.#network,
+      databases,
     });
     this.#nemesis = new Nemesis(world, settings, counters, this.#network, this.#cluster);
   }
@@ -84,6 +107,7 @@ class Run {
     if (settings.calm) this.#checkCalm();
     this.#recover();
     this.#oracle.requests.atEnd();
+    this.#databases.atEnd(this.#oracle.history.ids);
   }
 
   result(failure: string | undefined): RunResult {
@@ -229,12 +253,12 @@ class Run {
     if (leader === undefined) return false;
     const { configuration, commitIndex, lastIndex } = leader.raft.status();
     if (commitIndex < lastIndex || configuration.votersOutgoing.length > 0) return false;
-    const digest = leader.machine.pages.digest();
+    const digest = leader.machine.content.digest();
     return core.every(({ id, running }) => {
       if (running === undefined) return false;
       if (!configuration.members.some((member) => member.id === id)) return true;
       return running.replica.settledIndex === commitIndex &&
-        running.machine.pages.digest() === digest;
+        running.machine.content.digest() === digest;
     });
   }
 

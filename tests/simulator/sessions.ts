@@ -7,8 +7,8 @@
 import type { DatabaseError } from "../../lib/base/errors.ts";
 import type { Replica } from "../../lib/replica/replica.ts";
 import type { OpenRead, Requests } from "./checkers/requests.ts";
+import type { SimulatedMachine } from "./database.ts";
 import type { Counters } from "./marks.ts";
-import type { PageMachine } from "./page_machine.ts";
 import type { Owner, World } from "./world.ts";
 
 /** What sessions need of the node. */
@@ -16,7 +16,7 @@ export interface SessionsOptions {
   readonly world: World;
   readonly life: Owner;
   readonly replica: () => Replica;
-  readonly machine: PageMachine;
+  readonly machine: SimulatedMachine;
   readonly requests: Requests;
   readonly counters: Counters;
   /** Takes in what is committed by now, before an answer is judged. */
@@ -135,6 +135,7 @@ export class SimulatedSessions {
         if (read.dispatched && read.result === undefined) this.#run(read);
       }
       for (const read of [...this.#reads]) if (read.leading) this.#failRead(read);
+      this.#options.machine.letGo();
       quiet();
     };
     world.after(world.delayUs(QUIET_US), life, "quiet", whenQuiet);
@@ -194,7 +195,7 @@ export class SimulatedSessions {
   #run(read: Read): void {
     const { machine } = this.#options;
     if (!machine.exists) return this.#failRead(read);
-    const { count, chain } = machine.pages;
+    const { count, chain } = machine.content;
     read.result = { seq: machine.lastSeq(), count, chain };
     this.#replica.whenCommitted(read.result.seq, (error) => {
       if (error === undefined) this.#answer(read);

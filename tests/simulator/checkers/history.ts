@@ -4,7 +4,7 @@
  */
 import type { Configuration, Entry, LogIndex, Term } from "../../../lib/raft/types.ts";
 import type { Chain } from "../../../lib/wire/chain.ts";
-import { decodeCommand, Pages, type Part } from "../pages.ts";
+import type { Content, Ran, Reference } from "../database.ts";
 import { require } from "./violation.ts";
 
 interface Committed {
@@ -29,12 +29,17 @@ export class History {
   readonly #chains: number[] = [0];
   /** What each whole batch left, by the number of transactions. */
   readonly #batches = new Map<number, { readonly index: LogIndex; readonly digest: number }>();
-  #pages: Pages | undefined;
-  #parts: Part[] = [];
+  readonly #reference: Reference;
+  /** Whether a batch was begun and not ended yet. */
+  #inBatch = false;
   /** The latest configuration that was committed. */
   lastConfiguration: Configuration | undefined;
   /** Batches that were begun and never ended. */
   abandoned = 0;
+
+  constructor(reference: Reference) {
+    this.#reference = reference;
+  }
 
   get lastIndex(): LogIndex {
     return this.entries.length;
@@ -62,7 +67,7 @@ export class History {
       term: entry.term,
       inTerm,
       chain,
-      digest: this.#pages?.digest(),
+      digest: this.#reference.content?.digest(),
       count: this.ids.length,
     });
   }
@@ -77,7 +82,7 @@ export class History {
   }
 
   /** The pages of a node that applied everything up to `index`. */
-  shows(index: LogIndex, pages: Pages, who: string): void {
+  shows(index: LogIndex, pages: Content, who: string): void {
     const known = this.entries[index - 1];
     require(known !== undefined, () => `${who} applied entry ${index}, which nobody committed`);
     require(
@@ -87,7 +92,7 @@ export class History {
   }
 
   /** Pages that a checkpoint may hold: those after a whole batch that is durable on that node. */
-  mayBeCopied(pages: Pages, durableIndex: LogIndex, who: string): void {
+  mayBeCopied(pages: Content, durableIndex: LogIndex, who: string): void {
     const known = this.#batches.get(pages.count);
     require(
       known?.digest === pages.digest(),
@@ -108,32 +113,26 @@ export class History {
   }
 
   #take(payload: Uint8Array, index: LogIndex, refused: ReadonlySet<number>): void {
-    const command = decodeCommand(payload);
-    if (command.type === "create") {
-      require(this.#pages === undefined, () => `the database is created again at ${index}`);
-      this.#pages = new Pages();
-      this.#batches.set(0, { index, digest: this.#pages.digest() });
-      return;
+    const before = this.#reference.content;
+    const taken = this.#reference.take(payload);
+    if (taken.type === "create") {
+      require(before === undefined, () => `the database is created again at ${index}`);
+    } else {
+      if (taken.first && this.#inBatch) this.abandoned++;
+      this.#inBatch = taken.ran === undefined;
+      if (taken.ran === undefined) return;
+      for (const ran of taken.ran) this.#run(ran, refused);
     }
-    if (command.first) {
-      if (this.#parts.length > 0) this.abandoned++;
-      this.#parts = [];
-    }
-    this.#parts.push(command);
-    if (!command.last) return;
-    for (const { ids } of this.#parts) for (const id of ids) this.#run(id, refused);
-    this.#parts = [];
-    const pages = this.#pages;
-    if (pages !== undefined) this.#batches.set(pages.count, { index, digest: pages.digest() });
+    const { content } = this.#reference;
+    require(content?.count === this.ids.length, () => `transactions are lost at ${index}`);
+    this.#batches.set(content.count, { index, digest: content.digest() });
   }
 
-  #run(id: number, refused: ReadonlySet<number>): void {
+  #run({ id, chain }: Ran, refused: ReadonlySet<number>): void {
     require(!this.#positions.has(id), () => `transaction ${id} is committed twice`);
     require(!refused.has(id), () => `transaction ${id} was refused, and is committed`);
-    require(this.#pages !== undefined, () => `transaction ${id} before there is a database`);
-    this.#pages.run(id);
     this.ids.push(id);
     this.#positions.set(id, this.ids.length);
-    this.#chains.push(this.#pages.chain);
+    this.#chains.push(chain);
   }
 }

@@ -3,8 +3,8 @@ import type { Configuration, LogIndex, Message, NodeId, Term } from "../../../li
 import type { SegmentLog } from "../../../lib/log/segment_log.ts";
 import type { Raft } from "../../../lib/raft/raft.ts";
 import type { Replica } from "../../../lib/replica/replica.ts";
+import type { Reference, SimulatedMachine } from "../database.ts";
 import type { Counters } from "../marks.ts";
-import type { PageMachine } from "../page_machine.ts";
 import type { Durable, Found } from "./durable.ts";
 import { Elections, voteOf } from "./elections.ts";
 import { History } from "./history.ts";
@@ -17,7 +17,7 @@ import { require } from "./violation.ts";
 export interface RunningView {
   readonly raft: Raft;
   readonly log: SegmentLog;
-  readonly machine: PageMachine;
+  readonly machine: SimulatedMachine;
   readonly replica: Replica;
   /** Entries that a leader may hold uncommitted, as configured. */
   readonly uncommittedMax: number;
@@ -50,15 +50,17 @@ const UNBOUNDED_ENTRIES = 3;
 export class Oracle {
   readonly elections = new Elections();
   readonly logs = new LogMatching();
-  readonly history = new History();
-  readonly requests = new Requests(this.history);
+  readonly history: History;
+  readonly requests: Requests;
   readonly #counters: Counters;
   /** Whether to read the platters this time. */
   readonly #sample: () => boolean;
   readonly #nodes = new Map<NodeId, NodeView>();
   readonly #seen = new Map<NodeId, Seen>();
 
-  constructor(counters: Counters, sample: () => boolean) {
+  constructor(counters: Counters, reference: Reference, sample: () => boolean) {
+    this.history = new History(reference);
+    this.requests = new Requests(this.history);
     this.#counters = counters;
     this.#sample = sample;
   }
@@ -91,7 +93,7 @@ export class Oracle {
     );
     seen.appliedIndex = appliedIndex;
     if (replica.mode === "following" && replica.readable && machine.exists) {
-      this.history.shows(appliedIndex, machine.pages, `n${node.id}`);
+      this.history.shows(appliedIndex, machine.content, `n${node.id}`);
     }
   }
 
