@@ -8,6 +8,19 @@ const HIGH = 0x1_0000_0000;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
+/** The unsigned 32-bit integer at `at`. Faster than a `DataView`, whose making costs most. */
+export function getU32(bytes: Uint8Array, at: number): number {
+  const high = bytes[at + 2]! | (bytes[at + 3]! << 8);
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (high << 16)) >>> 0;
+}
+
+function setU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
 /** Thrown when bytes end early or hold a value outside its range. */
 export class FormatError extends Error {
   override readonly name = "FormatError";
@@ -16,13 +29,13 @@ export class FormatError extends Error {
 /** Builds a byte string that grows as needed. */
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
-  #view: DataView;
+  /** For integers and floats of 64 bits; made when the first one is written. */
+  #view: DataView | undefined;
   #length = 0;
 
   /** @param capacity Bytes to start with. */
   constructor(capacity = 256) {
     this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
   }
 
   get length(): number {
@@ -31,19 +44,21 @@ export class ByteWriter {
 
   u8(value: number): this {
     const at = this.#grow(1);
-    this.#view.setUint8(at, value);
+    this.#bytes[at] = value;
     return this;
   }
 
   u16(value: number): this {
     const at = this.#grow(2);
-    this.#view.setUint16(at, value, true);
+    const bytes = this.#bytes;
+    bytes[at] = value;
+    bytes[at + 1] = value >>> 8;
     return this;
   }
 
   u32(value: number): this {
     const at = this.#grow(4);
-    this.#view.setUint32(at, value, true);
+    setU32(this.#bytes, at, value);
     return this;
   }
 
@@ -51,20 +66,20 @@ export class ByteWriter {
   u53(value: number): this {
     assert(Number.isSafeInteger(value) && value >= 0, `u53 out of range: ${value}`);
     const at = this.#grow(8);
-    this.#view.setUint32(at, value % HIGH, true);
-    this.#view.setUint32(at + 4, Math.floor(value / HIGH), true);
+    setU32(this.#bytes, at, value % HIGH);
+    setU32(this.#bytes, at + 4, Math.floor(value / HIGH));
     return this;
   }
 
   i64(value: bigint): this {
     const at = this.#grow(8);
-    this.#view.setBigInt64(at, value, true);
+    this.#wide().setBigInt64(at, value, true);
     return this;
   }
 
   f64(value: number): this {
     const at = this.#grow(8);
-    this.#view.setFloat64(at, value, true);
+    this.#wide().setFloat64(at, value, true);
     return this;
   }
 
@@ -87,7 +102,7 @@ export class ByteWriter {
   /** Overwrites four bytes that were written before. */
   setU32(offset: number, value: number): this {
     assert(offset + 4 <= this.#length, `setU32 at ${offset} is beyond ${this.#length}`);
-    this.#view.setUint32(offset, value, true);
+    setU32(this.#bytes, offset, value);
     return this;
   }
 
@@ -105,6 +120,10 @@ export class ByteWriter {
     this.#length = 0;
   }
 
+  #wide(): DataView {
+    return this.#view ??= new DataView(this.#bytes.buffer);
+  }
+
   #grow(size: number): number {
     const at = this.#length;
     const needed = at + size;
@@ -112,7 +131,7 @@ export class ByteWriter {
       const bytes = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
       bytes.set(this.#bytes.subarray(0, at));
       this.#bytes = bytes;
-      this.#view = new DataView(bytes.buffer);
+      this.#view = undefined;
     }
     this.#length = needed;
     return at;
@@ -122,12 +141,12 @@ export class ByteWriter {
 /** Reads a byte string from its start; every read checks the bounds. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  /** For integers and floats of 64 bits; made when the first one is read. */
+  #view: DataView | undefined;
   #at = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get offset(): number {
@@ -139,32 +158,37 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1));
+    const at = this.#take(1);
+    return this.#bytes[at]!;
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2), true);
+    const at = this.#take(2);
+    return this.#bytes[at]! | (this.#bytes[at + 1]! << 8);
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    const at = this.#take(4);
+    return getU32(this.#bytes, at);
   }
 
   /** @throws {FormatError} when the value is 2^53 or more. */
   u53(): number {
     const at = this.#take(8);
-    const low = this.#view.getUint32(at, true);
-    const high = this.#view.getUint32(at + 4, true);
+    const low = getU32(this.#bytes, at);
+    const high = getU32(this.#bytes, at + 4);
     if (high >= 0x20_0000) throw new FormatError(`Integer at ${at} exceeds 2^53`);
     return high * HIGH + low;
   }
 
   i64(): bigint {
-    return this.#view.getBigInt64(this.#take(8), true);
+    const at = this.#take(8);
+    return this.#wide().getBigInt64(at, true);
   }
 
   f64(): number {
-    return this.#view.getFloat64(this.#take(8), true);
+    const at = this.#take(8);
+    return this.#wide().getFloat64(at, true);
   }
 
   /** A view of the next `length` bytes; it shares memory with the source. */
@@ -190,6 +214,12 @@ export class ByteReader {
   /** @throws {FormatError} when bytes are left over. */
   end(): void {
     if (this.remaining !== 0) throw new FormatError(`${this.remaining} bytes are left over`);
+  }
+
+  #wide(): DataView {
+    if (this.#view !== undefined) return this.#view;
+    const { buffer, byteOffset, byteLength } = this.#bytes;
+    return this.#view = new DataView(buffer, byteOffset, byteLength);
   }
 
   #take(size: number): number {

@@ -3,6 +3,7 @@
  * its own checksum, so that size and identity stay known when only the body is damaged.
  * lib/log/FORMAT.md has the offsets.
  */
+import { getU32 } from "../base/bytes.ts";
 import { crc32c } from "../base/crc32c.ts";
 import type { Entry } from "../raft/types.ts";
 import type { Chain } from "./chain.ts";
@@ -91,25 +92,24 @@ export function decodeRecordHead(
   seed: number,
 ): RecordHead | undefined {
   if (at + RECORD_HEAD_BYTES > bytes.length) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset + at, RECORD_HEAD_BYTES);
-  if (view.getUint16(0, true) !== RECORD_MAGIC) return undefined;
-  if (crc32c(bytes, at, at + CHECKSUM_AT, seed) !== view.getUint32(CHECKSUM_AT, true)) {
+  if ((bytes[at]! | (bytes[at + 1]! << 8)) !== RECORD_MAGIC) return undefined;
+  if (crc32c(bytes, at, at + CHECKSUM_AT, seed) !== getU32(bytes, at + CHECKSUM_AT)) {
     return undefined;
   }
-  const type = TYPES_BY_CODE[view.getUint8(2)];
-  const entry = type === "entry" ? ENTRIES_BY_CODE[view.getUint8(3)] : undefined;
-  const index = getU53(view, 8);
-  const term = getU53(view, 16);
+  const type = TYPES_BY_CODE[bytes[at + 2]!];
+  const entry = type === "entry" ? ENTRIES_BY_CODE[bytes[at + 3]!] : undefined;
+  const index = getU53(bytes, at + 8);
+  const term = getU53(bytes, at + 16);
   if (type === undefined || index === undefined || term === undefined) return undefined;
   if (type === "entry" && entry === undefined) return undefined;
   return {
     type,
     entry,
-    bodySizeBytes: view.getUint32(4, true),
+    bodySizeBytes: getU32(bytes, at + 4),
     index,
     term,
-    chain: { a: view.getUint32(24, true), b: view.getUint32(28, true) },
-    bodyChecksum: view.getUint32(32, true),
+    chain: { a: getU32(bytes, at + 24), b: getU32(bytes, at + 28) },
+    bodyChecksum: getU32(bytes, at + 32),
   };
 }
 
@@ -135,7 +135,7 @@ function setU53(view: DataView, at: number, value: number): void {
   view.setUint32(at + 4, Math.floor(value / HIGH), true);
 }
 
-function getU53(view: DataView, at: number): number | undefined {
-  const high = view.getUint32(at + 4, true);
-  return high >= 0x20_0000 ? undefined : high * HIGH + view.getUint32(at, true);
+function getU53(bytes: Uint8Array, at: number): number | undefined {
+  const high = getU32(bytes, at + 4);
+  return high >= 0x20_0000 ? undefined : high * HIGH + getU32(bytes, at);
 }

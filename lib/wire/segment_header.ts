@@ -1,6 +1,6 @@
 /** The first block of a segment of the log, and the slots of the hard state; see FORMAT.md. */
 import { assert } from "../base/assert.ts";
-import { ByteReader, ByteWriter } from "../base/bytes.ts";
+import { ByteReader, ByteWriter, getU32 } from "../base/bytes.ts";
 import { crc32c } from "../base/crc32c.ts";
 import type { HardState, LogIndex, NodeId, Term } from "../raft/types.ts";
 import type { Chain } from "./chain.ts";
@@ -150,8 +150,7 @@ function openBlock(block: Uint8Array, magic: number): ByteReader | BlockFault {
   const version = start.u32();
   const length = start.u32();
   if (length < 16 || length > BLOCK_BYTES - 4) return "damaged";
-  const stored = new DataView(block.buffer, block.byteOffset + length, 4).getUint32(0, true);
-  if (crc32c(block, 0, length) !== stored) return "damaged";
+  if (crc32c(block, 0, length) !== getU32(block, length)) return "damaged";
   if (version > LOG_FORMAT_VERSION) return "newer";
   const reader = new ByteReader(block.subarray(0, length));
   reader.raw(16);
