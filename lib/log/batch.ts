@@ -44,6 +44,8 @@ export type NewRecord =
       /** The configuration at `point`. */
       readonly body: EntryBody;
     }
+    /** The log goes on after `after`, where `body` is the configuration. */
+    | { readonly type: "reset"; readonly body: EntryBody }
   );
 
 /** Consecutive entries of one term. */
@@ -238,7 +240,7 @@ function writeBody(
 }
 
 function bodyOf(record: NewRecord): EntryBody | undefined {
-  return record.type === "entry" || record.type === "base" ? record.body : undefined;
+  return "body" in record ? record.body : undefined;
 }
 
 function recordHead(record: NewRecord): RecordHead {
@@ -265,6 +267,11 @@ function recordHead(record: NewRecord): RecordHead {
       const { bytes, checksum } = record.body;
       const body = { bodySizeBytes: bytes.length, bodyChecksum: checksum };
       return { type: "base", entry: undefined, ...record.point, ...body };
+    }
+    case "reset": {
+      const { bytes, checksum } = record.body;
+      const body = { bodySizeBytes: bytes.length, bodyChecksum: checksum };
+      return { type: "reset", entry: undefined, ...record.after, ...body };
     }
   }
 }

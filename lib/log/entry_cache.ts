@@ -47,6 +47,14 @@ export class EntryCache {
     }
   }
 
+  /** Forgets everything; the next entry has this index. */
+  reset(nextIndex: LogIndex): void {
+    this.#entries = [];
+    this.#evicted = 0;
+    this.#bytes = 0;
+    this.#nextIndex = nextIndex;
+  }
+
   /** Forgets the oldest entries up to `durableIndex` while there are too many bytes. */
   evict(durableIndex: LogIndex): void {
     this.#evict(durableIndex, this.#bytesMax);

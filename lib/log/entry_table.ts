@@ -137,6 +137,24 @@ export class EntryTable {
     if (last !== undefined) this.#baseConfiguration = last.configuration;
   }
 
+  /** Forgets everything: the log goes on after `base`. */
+  reset(base: LogPoint, configuration: Configuration): void {
+    this.#base = base;
+    this.#baseConfiguration = configuration;
+    this.#words = new Uint32Array(CAPACITY_MIN * WORDS);
+    this.#count = 0;
+    this.#runs.length = 0;
+    this.#configurations.length = 0;
+  }
+
+  /** The latest configuration at or before `index`, which is the base or an entry. */
+  configurationAt(index: LogIndex): Configuration {
+    const inside = index >= this.#base.index && index <= this.lastIndex;
+    assert(inside, `entry ${index} outside ${this.#base.index} to ${this.lastIndex}`);
+    const latest = this.#configurations.findLast((placed) => placed.index <= index);
+    return latest?.configuration ?? this.#baseConfiguration;
+  }
+
   /** The term of the entry at `index`, or of what comes before the first one. */
   termAt(index: LogIndex): Term | undefined {
     if (index === this.#base.index) return this.#base.term;

@@ -117,7 +117,7 @@ export class LogWriter {
     this.#schedule();
   }
 
-  /** Gives up the segments before `sequence`; the base before it must be durable. */
+  /** Gives up the segments before `sequence`; the base before it, or reset, must be durable. */
   beginWith(sequence: number): void {
     this.#newFirst = sequence;
     this.#schedule();
@@ -168,7 +168,7 @@ export class LogWriter {
     }
     this.#cancelClose?.();
     this.#cancelClose = undefined;
-    const taken = this.#queue.take(this.#freeBytes(), this.#commandBytes());
+    const taken = this.#queue.take(this.#freeBytes(), this.#commandBytes(), this.#isFresh());
     if (taken === undefined) return this.#roll();
     const { records, dones } = taken;
     this.#queuedRecords -= records.length;
@@ -184,8 +184,11 @@ export class LogWriter {
   /** Until the next segment is there, commands leave the end of this one to votes. */
   #commandBytes(): number {
     const free = this.#freeBytes();
-    const fresh = this.#segment.end === SEGMENT_DATA_AT;
-    return this.#preparer.ready || fresh ? free : free - this.#reserveBytes();
+    return this.#preparer.ready || this.#isFresh() ? free : free - this.#reserveBytes();
+  }
+
+  #isFresh(): boolean {
+    return this.#segment.end === SEGMENT_DATA_AT;
   }
 
   #reserveBytes(): number {
@@ -239,7 +242,7 @@ export class LogWriter {
   /** Moves on to the next segment: its header, then its name in a slot, then the first batch. */
   #roll(): void {
     assert(
-      this.#segment.end > SEGMENT_DATA_AT,
+      !this.#isFresh(),
       `a record does not fit a segment of ${this.#segment.sizeBytes} bytes`,
     );
     this.#busy = true;

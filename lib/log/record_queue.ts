@@ -41,12 +41,14 @@ export class RecordQueue {
 
   /**
    * Takes as many records as make one batch, with the calls that become due with them; undefined
-   * when not even the first one fits.
+   * when not even the first one may go there. A reset is the first record of its segment, so that
+   * the log can be read from there, whatever the segments before it hold.
    *
    * @param freeBytes What is left of the segment.
    * @param commandBytes What commands may use of that; the other records are few and small.
+   * @param fresh Whether the segment holds no record yet.
    */
-  take(freeBytes: number, commandBytes: number): Taken | undefined {
+  take(freeBytes: number, commandBytes: number, fresh: boolean): Taken | undefined {
     const records: NewRecord[] = [];
     const dones: (() => void)[] = [];
     let bytes = 0;
@@ -56,6 +58,7 @@ export class RecordQueue {
     for (const item of this.#items) {
       if (item.type === "done") dones.push(item.done);
       else {
+        if (item.type === "reset" && (!fresh || records.length > 0)) break;
         const size = recordSizeBytes(bodySizeBytes(item));
         const runsThen = runs + (startsRun(previous, item) ? 1 : 0);
         const total = batchSizeBytes(bytes + size, runsThen);

@@ -26,6 +26,7 @@ export interface Recovered {
   readonly starts: SegmentStarts;
   readonly hardState: HardState;
   readonly newestSlot: Slot;
+  /** Of the segments that are needed, in order. */
   readonly headers: readonly SegmentHeader[];
   /** Where the records of the last segment end. */
   readonly end: number;
@@ -90,19 +91,22 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
     throw corruption(finding ?? slotFinding(folder), row.name);
   }
   if (!replay.baseFound) throw corruption(baseFinding(folder, replay), "base lost");
+  const { first } = replay.starts;
+  const needed = inventory.headers.filter(({ sequence }) => sequence >= first);
+  const forgotten = inventory.headers.filter(({ sequence }) => sequence < first);
   return {
     table,
     starts: replay.starts,
     hardState: newerState(slot.hardState, replay.hardState),
     newestSlot: slot,
-    headers: inventory.headers,
+    headers: needed,
     end: replay.end,
     openBatchAt: replay.openBatchAt,
     lastUnitAt: replay.lastUnitAt,
     lastBatch: replay.lastBatch,
     verdict: row.verdict,
     torn: row.verdict === "cut" ? finding : undefined,
-    unused: inventory.unused,
+    unused: [...forgotten.map(({ sequence }) => sequence), ...inventory.unused],
   };
 }
 

@@ -1,8 +1,8 @@
 import { FormatError } from "../base/bytes.ts";
-import type { Configuration, Entry, HardState } from "../raft/types.ts";
+import type { Configuration, HardState } from "../raft/types.ts";
 import { chainEquals, chainNext } from "../wire/chain.ts";
 import { decodeConfiguration } from "../wire/configuration.ts";
-import { entryOf } from "../wire/entry.ts";
+import { SEGMENT_DATA_AT } from "../wire/segment_header.ts";
 import type { EntryTable } from "./entry_table.ts";
 import { SegmentStarts } from "./segment_starts.ts";
 import type { ScannedBatch, ScannedClose, ScannedRecord } from "./segment_scan.ts";
@@ -84,7 +84,9 @@ export class Replay {
       return { offset, expected: `a batch after entry ${last.index} of term ${last.term}` };
     }
     for (const record of unit.records) {
-      const expected = this.#record(record);
+      const isFirst = offset === SEGMENT_DATA_AT && record === unit.records[0];
+      const misplaced = record.head.type === "reset" && !isFirst;
+      const expected = misplaced ? "no reset behind another record" : this.#record(record);
       if (expected !== undefined) return { offset: record.offset, expected };
     }
     this.#lastBatch = unit.number;
@@ -112,6 +114,8 @@ export class Replay {
         return chainEquals(this.table.last.chain, head.chain) ? undefined : "the chain to go on";
       case "base":
         return this.#base(record);
+      case "reset":
+        return this.#reset(record);
       default:
         return `no record of type ${head.type} inside a batch`;
     }
@@ -126,16 +130,23 @@ export class Replay {
     if (head.term !== term || !chainEquals(head.chain, chain)) {
       return `the base at entry ${head.index} to be of this history`;
     }
-    try {
-      const configuration = decodeConfiguration(body.slice());
-      if (head.index > table.base.index) return undefined;
-      table.baseConfiguration = configuration;
-      this.#baseFound = true;
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
-      return `a valid configuration (${error.message})`;
-    }
+    const configuration = readConfiguration(body);
+    if (typeof configuration === "string") return configuration;
+    if (head.index > table.base.index) return undefined;
+    table.baseConfiguration = configuration;
+    this.#baseFound = true;
+    return undefined;
+  }
+
+  /** The segments before this one mean nothing any more. */
+  #reset({ head, body }: ScannedRecord): string | undefined {
+    const configuration = readConfiguration(body);
+    if (typeof configuration === "string") return configuration;
+    const { index, term, chain } = head;
+    this.table.reset({ index, term, chain }, configuration);
+    this.starts.removeBefore(this.#segment);
+    this.#baseFound = true;
+    return undefined;
   }
 
   #entry({ head, offset, body }: ScannedRecord): string | undefined {
@@ -153,17 +164,23 @@ export class Replay {
     if (!chainEquals(chainNext(last.chain, entryHead), head.chain)) return "the chain to go on";
     let configuration: Configuration | undefined;
     if (entryHead.type === "configuration") {
-      try {
-        // The copy lets go of the whole segment, of which the body is a view.
-        const entry: Entry = entryOf(entryHead, body.slice());
-        configuration = entry.type === "configuration" ? entry.configuration : undefined;
-      } catch (error) {
-        if (!(error instanceof FormatError)) throw error;
-        return `a valid configuration (${error.message})`;
-      }
+      const read = readConfiguration(body);
+      if (typeof read === "string") return read;
+      configuration = read;
     }
     this.table.push({ index, term, chain: head.chain }, body.length, configuration);
     this.table.place(index, this.#segment, offset);
     return undefined;
+  }
+}
+
+/** @returns What was expected when the bytes are no configuration. */
+function readConfiguration(body: Uint8Array): Configuration | string {
+  try {
+    // The copy lets go of the whole segment, of which the body is a view.
+    return decodeConfiguration(body.slice());
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return `a valid configuration (${error.message})`;
   }
 }

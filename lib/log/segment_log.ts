@@ -8,7 +8,7 @@ import type { Configuration, Entry, HardState, LogIndex, NodeId, Term } from "..
 import { crc32c } from "../base/crc32c.ts";
 import { chainEquals, chainNext } from "../wire/chain.ts";
 import { encodeConfiguration } from "../wire/configuration.ts";
-import { entryBody, entryHead } from "../wire/entry.ts";
+import { type EntryBody, entryBody, entryHead } from "../wire/entry.ts";
 import type { LogPoint, NewRecord } from "./batch.ts";
 import { EntryCache } from "./entry_cache.ts";
 import { readEntry } from "./entry_reader.ts";
@@ -18,7 +18,7 @@ import { type Opened, openLog } from "./open.ts";
 import { SegmentPreparer } from "./preparer.ts";
 import { type SegmentFiles, segmentPath } from "./segment_files.ts";
 import type { SegmentStarts } from "./segment_starts.ts";
-import type { LogBatch, LogSpace, RaftLog } from "./types.ts";
+import type { LogBase, LogBatch, LogSpace, RaftLog } from "./types.ts";
 
 /** What a log is opened with. */
 export interface SegmentLogOptions {
@@ -72,6 +72,10 @@ export class SegmentLog implements RaftLog {
   readonly #onFatal: (error: DatabaseError) => void;
   /** Appends that are not durable, each with the end of the log as far as it still holds. */
   #pending: { lastIndex: LogIndex }[] = [];
+  /** Resets that have no place yet. */
+  #resetsWaiting = 0;
+  /** The segment that the last reset with a place begins. */
+  #resetSegment = 0;
   #hardState: HardState;
   #durableIndex: LogIndex;
   #failed = false;
@@ -187,6 +191,11 @@ export class SegmentLog implements RaftLog {
     return this.#table.last;
   }
 
+  baseAt(index: LogIndex): LogBase | undefined {
+    const point = this.pointAt(index);
+    return point && { ...point, configuration: this.#table.configurationAt(index) };
+  }
+
   termAt(index: LogIndex): Term | undefined {
     return index < this.firstIndex ? undefined : this.#table.termAt(index);
   }
@@ -205,6 +214,7 @@ export class SegmentLog implements RaftLog {
     assert(!this.#closed, "append to a closed log");
     if (this.#failed) return;
     if (batch.hardState !== undefined) this.#setHardState(batch.hardState);
+    if (batch.reset !== undefined) this.#reset(batch.reset);
     if (batch.truncateFrom !== undefined) this.#truncateFrom(batch.truncateFrom);
     for (const entry of batch.entries) this.#push(entry);
     const pending = { lastIndex: this.lastIndex };
@@ -233,14 +243,13 @@ export class SegmentLog implements RaftLog {
     assert(!this.#closed, "truncation of a closed log");
     assert(index <= this.#durableIndex, `truncation up to ${index}, beyond what is durable`);
     const start = this.#starts.newestUpTo(index);
-    if (this.#failed || start === undefined) return;
+    if (this.#failed || this.#resetsWaiting > 0 || start === undefined) return;
     this.#starts.removeBefore(start.sequence);
     this.#table.truncatePrefix(start.before.index);
     this.#cache.truncatePrefix(start.before.index);
     const point = this.#table.base;
     assert(chainEquals(point.chain, start.before.chain), `another history at ${point.index}`);
-    const bytes = encodeConfiguration(this.#table.baseConfiguration);
-    const body = { bytes, checksum: crc32c(bytes) };
+    const body = configurationBody(this.#table.baseConfiguration);
     this.#writer.push({ type: "base", point, body, after: this.#table.last });
     this.#writer.pushDone(() => this.#writer.beginWith(start.sequence));
   }
@@ -263,6 +272,18 @@ export class SegmentLog implements RaftLog {
     );
     this.#hardState = hardState;
     this.#writer.push({ type: "hardState", hardState, after: this.#table.last });
+  }
+
+  /** The segments before the record are given up once it is durable. */
+  #reset({ index, term, chain, configuration }: LogBase): void {
+    const point = { index, term, chain };
+    this.#table.reset(point, configuration);
+    this.#cache.reset(index + 1);
+    this.#durableIndex = Math.min(this.#durableIndex, index);
+    for (const pending of this.#pending) pending.lastIndex = Math.min(pending.lastIndex, index);
+    this.#resetsWaiting++;
+    this.#writer.push({ type: "reset", body: configurationBody(configuration), after: point });
+    this.#writer.pushDone(() => this.#writer.beginWith(this.#resetSegment));
   }
 
   #truncateFrom(from: LogIndex): void {
@@ -302,6 +323,11 @@ export class SegmentLog implements RaftLog {
 
   #place(record: NewRecord, segment: number, offset: number): void {
     if (record.type === "truncate") this.#starts.truncated(record.from);
+    if (record.type === "reset") {
+      this.#resetsWaiting--;
+      this.#resetSegment = segment;
+      this.#starts.removeBefore(segment);
+    }
     if (record.type !== "entry") return;
     // The entry may have been truncated, and another have taken its index, while it waited.
     const { index } = record.entry;
@@ -317,4 +343,9 @@ export class SegmentLog implements RaftLog {
     });
     this.#clock.soon(() => this.#onFatal(fatal));
   }
+}
+
+function configurationBody(configuration: Configuration): EntryBody {
+  const bytes = encodeConfiguration(configuration);
+  return { bytes, checksum: crc32c(bytes) };
 }

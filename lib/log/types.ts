@@ -1,12 +1,24 @@
-import type { Configuration, Entry, HardState, LogIndex, Term } from "../raft/types.ts";
+import type {
+  Configuration,
+  Entry,
+  HardState,
+  LogIndex,
+  SnapshotBase,
+  Term,
+} from "../raft/types.ts";
 
-/** What is written together: the order inside is hard state, truncation, entries. */
+/** What is written together: the order inside is hard state, reset, truncation, entries. */
 export interface LogBatch {
   readonly hardState: HardState | undefined;
+  /** All entries are forgotten; the log goes on after this one, which it does not hold. */
+  readonly reset?: LogBase | undefined;
   /** Entries from here on are forgotten before `entries` are added. */
   readonly truncateFrom: LogIndex | undefined;
   readonly entries: readonly Entry[];
 }
+
+/** An entry, as a log that begins after it has to know it. */
+export type LogBase = Omit<SnapshotBase, "knownInTerm">;
 
 /** Whether the disk has space for the next segment. */
 export type LogSpace = "ok" | "low";
@@ -24,7 +36,7 @@ export interface RaftLog {
   readonly baseConfiguration: Configuration;
   /** Index of the last entry, durable or not; `firstIndex - 1` when there is none. */
   readonly lastIndex: LogIndex;
-  /** Index up to which everything is durable. */
+  /** Index up to which everything is durable; never more than the base until a reset is. */
   readonly durableIndex: LogIndex;
   /** Term and vote as last appended. */
   readonly hardState: HardState;
@@ -40,6 +52,8 @@ export interface RaftLog {
   hasRoomFor(count: number, payloadBytes: number): boolean;
   /** The term of the entry at `index`; undefined when it is not kept. */
   termAt(index: LogIndex): Term | undefined;
+  /** The entry at `index`, or what comes before the first one; undefined when it is neither. */
+  baseAt(index: LogIndex): LogBase | undefined;
   /**
    * Adds a batch. Batches that arrive while a write is under way share the next one. `done` is
    * called in order, once this batch and all before it are durable, never before this returns.
@@ -57,6 +71,7 @@ export interface RaftLog {
    * Forgets entries up to `index`, or fewer: whole segments go, so that `firstIndex` moves to the
    * first entry of one. They must be committed, applied and durable. Files go later, once what
    * comes before the first entry is durable; a crash before that brings the entries back.
+   * Does nothing while a reset waits to be written.
    */
   truncatePrefix(index: LogIndex): void;
   /**

@@ -18,7 +18,7 @@ export const RECORD_MAGIC = 0xd11e;
 const HIGH = 0x1_0000_0000;
 const CHECKSUM_AT = 36;
 
-/** The type of a record as its number on disk; numbers are never reused. 7 is set aside. */
+/** The type of a record as its number on disk; numbers are never reused. */
 export const RECORD_TYPES = {
   /** Opens a batch: how long it is, what came before, which entries it holds. */
   batch: 1,
@@ -29,6 +29,8 @@ export const RECORD_TYPES = {
   close: 5,
   /** The configuration at the entry before the first one that is kept. */
   base: 6,
+  /** Everything before it is forgotten; the log goes on after an entry that it does not hold. */
+  reset: 7,
 } as const;
 
 /** The kinds of records. */
@@ -41,13 +43,13 @@ export interface RecordHead {
   readonly entry: Entry["type"] | undefined;
   readonly bodySizeBytes: number;
   /**
-   * Entry, base: index. Hard state: vote or 0. Truncate: first index that goes. Batch, close:
-   * number.
+   * Entry, base, reset: index. Hard state: vote or 0. Truncate: first index that goes. Batch and
+   * close: number.
    */
   readonly index: number;
-  /** Entry, hard state, base: term. Batch: its size in bytes, itself included. Else 0. */
+  /** Entry, hard state, base, reset: term. Batch: its size in bytes, itself included. Else 0. */
   readonly term: number;
-  /** The chain after this record, that of a base at its entry; see chain.ts. */
+  /** The chain after this record, that of a base or reset at its entry; see chain.ts. */
   readonly chain: Chain;
   /** CRC-32C of the body, 0 when it is empty. For an entry it is the entry's own. */
   readonly bodyChecksum: number;

@@ -5,12 +5,15 @@ import { MemoryDisk } from "../../lib/io/disk_memory.ts";
 import type { SegmentLog } from "../../lib/log/segment_log.ts";
 import type { LogBatch } from "../../lib/log/types.ts";
 import type { Entry, HardState } from "../../lib/raft/types.ts";
-import { contents, Fixture, fullBatch } from "./harness.ts";
+import { type Chain, CHAIN_START, chainNext } from "../../lib/wire/chain.ts";
+import { entryBody, entryHead } from "../../lib/wire/entry.ts";
+import { CONFIGURATION, contents, Fixture, fullBatch } from "./harness.ts";
 
+const COMPACTED = "compacted";
 const LIVES = 12;
 const STEPS = 60;
 
-/** What a log may hold: the entries, by identity, and term and vote. */
+/** What a log may hold: the chain of each entry, and term and vote. */
 interface State {
   readonly entries: readonly string[];
   readonly hardState: HardState;
@@ -35,7 +38,22 @@ class Workload {
   compact(): void {
     const { log } = this.#fixture;
     this.#compacted = Math.max(this.#compacted, log.durableIndex - below(this.#random, 6));
-    log.truncatePrefix(this.#compacted);
+    if (this.#compacted <= log.durableIndex) log.truncatePrefix(this.#compacted);
+  }
+
+  /** What comes after a snapshot is not what the log held, or is beyond its end. */
+  reset(): void {
+    const { log } = this.#fixture;
+    const state = this.states.at(-1)!;
+    const index = Math.max(this.#compacted, log.lastIndex - 3) + 1 + below(this.#random, 8);
+    const chain = { a: this.#random.next(), b: this.#random.next() };
+    const reset = { index, term: state.hardState.term, chain, configuration: CONFIGURATION };
+    const entries = [...new Array<string>(index - 1).fill(COMPACTED), nameOf(chain)];
+    this.states.push({ ...state, entries });
+    this.#compacted = index;
+    const entry = this.#entry(index + 1, state.hardState.term);
+    this.#add(entry, chain);
+    this.#hand(fullBatch({ reset, entries: [entry] }));
   }
 
   append(): void {
@@ -58,12 +76,22 @@ class Workload {
     for (let count = below(this.#random, 5); count > 0; count--) {
       const entry = this.#entry(state.entries.length + 1, state.hardState.term);
       entries.push(entry);
-      state = { ...state, entries: [...state.entries, identity(entry)] };
-      this.states.push(state);
+      state = this.#add(entry, chainOf(state));
     }
+    this.#hand(fullBatch({ hardState, truncateFrom, entries }));
+  }
+
+  #add(entry: Entry, before: Chain): State {
+    const state = this.states.at(-1)!;
+    const chain = chainNext(before, entryHead(entry, entryBody(entry)));
+    const added = { ...state, entries: [...state.entries, nameOf(chain)] };
+    this.states.push(added);
+    return added;
+  }
+
+  #hand(batch: LogBatch): void {
     const position = this.states.length - 1;
-    const batch: LogBatch = fullBatch({ hardState, truncateFrom, entries });
-    log.append(batch, () => {
+    this.#fixture.log.append(batch, () => {
       expect(position).toBeGreaterThanOrEqual(this.acknowledged);
       this.acknowledged = position;
     });
@@ -82,22 +110,33 @@ class Workload {
   }
 }
 
-function identity(entry: Entry): string {
-  const payload = entry.type === "command" ? `${entry.payload.length} ${entry.checksum}` : "";
-  return `${entry.index} ${entry.term} ${entry.type} ${payload}`;
+function nameOf({ a, b }: Chain): string {
+  return `${a} ${b}`;
 }
 
+function chainOf(state: State): Chain {
+  const last = state.entries.at(-1);
+  if (last === undefined) return CHAIN_START;
+  const [a, b] = last.split(" ").map(Number);
+  return { a: a!, b: b! };
+}
+
+/** What is before the base is not known; the chain of the base is. */
 function stateOf(log: SegmentLog): State {
-  const entries = contents(log).map(identity);
-  const gone = new Array<string>(log.baseIndex).fill("compacted");
-  return { entries: [...gone, ...entries], hardState: log.hardState };
+  // Reading verifies every entry.
+  expect(contents(log).length).toBe(log.lastIndex - log.baseIndex);
+  const entries = new Array<string>(log.lastIndex).fill(COMPACTED);
+  for (let index = Math.max(1, log.baseIndex); index <= log.lastIndex; index++) {
+    entries[index - 1] = nameOf(log.pointAt(index)!.chain);
+  }
+  return { entries, hardState: log.hardState };
 }
 
 /** Entries that are compacted on one side count as equal. */
 function sameEntries(one: State, other: State): boolean {
   return one.entries.length === other.entries.length && one.entries.every((entry, at) => {
     const others = other.entries[at];
-    return entry === others || entry === "compacted" || others === "compacted";
+    return entry === others || entry === COMPACTED || others === COMPACTED;
   });
 }
 
@@ -119,6 +158,7 @@ function live(random: SeededRandom, disk: MemoryDisk): MemoryDisk {
     const choice = below(random, 10);
     if (choice < 4) workload.append();
     else if (choice === 4 && below(random, 4) === 0) workload.compact();
+    else if (choice === 4 && below(random, 8) === 0) workload.reset();
     else if (choice < 8) fixture.loop.complete();
     else if (choice === 8) fixture.loop.turn();
     else fixture.loop.pass(20);

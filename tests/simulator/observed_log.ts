@@ -1,6 +1,6 @@
 /** The real log, with its promises noted as it makes them. */
 import type { SegmentLog } from "../../lib/log/segment_log.ts";
-import type { LogBatch, LogSpace, RaftLog } from "../../lib/log/types.ts";
+import type { LogBase, LogBatch, LogSpace, RaftLog } from "../../lib/log/types.ts";
 import type { Configuration, Entry, HardState, LogIndex, Term } from "../../lib/raft/types.ts";
 import type { Chain } from "../../lib/wire/chain.ts";
 import type { Durable } from "./checkers/durable.ts";
@@ -66,6 +66,10 @@ export class ObservedLog implements RaftLog {
 
   termAt(index: LogIndex): Term | undefined {
     return this.#log.termAt(index);
+  }
+
+  baseAt(index: LogIndex): LogBase | undefined {
+    return this.#log.baseAt(index);
   }
 
   append(batch: LogBatch, done: () => void): void {

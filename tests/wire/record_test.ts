@@ -41,16 +41,23 @@ const slot: Slot = {
   firstSegment: 2,
   activeSegment: 5,
 };
-const heads: readonly RecordHead[] = (["batch", "entry", "hardState", "truncate", "close"] as const)
-  .map((type, i) => ({
-    type,
-    entry: type === "entry" ? "configuration" : undefined,
-    bodySizeBytes: 0xffff_fffe,
-    index: LARGE - i,
-    term: 2 ** 40 + i,
-    chain: { a: 0xfffffff0, b: i },
-    bodyChecksum: 0xcafebabe,
-  }));
+const heads: readonly RecordHead[] = ([
+  "batch",
+  "entry",
+  "hardState",
+  "truncate",
+  "close",
+  "base",
+  "reset",
+] as const).map((type, i) => ({
+  type,
+  entry: type === "entry" ? "configuration" : undefined,
+  bodySizeBytes: 0xffff_fffe,
+  index: LARGE - i,
+  term: 2 ** 40 + i,
+  chain: { a: 0xfffffff0, b: i },
+  bodyChecksum: 0xcafebabe,
+}));
 
 function encoded(head: RecordHead, offset: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(RECORD_HEAD_BYTES + 8);
