@@ -28,10 +28,15 @@ export class Writers {
   #afterMark: number | undefined;
   #lastMs = 0;
   #longestGapMs = 0;
+  readonly #pauseMs: number;
+  #held: Promise<void> = Promise.resolve();
+  #underWay = 0;
 
-  constructor(nodes: readonly NodeProcess[], clients: number) {
+  /** @param pauseMs Time each client rests after a write that was acknowledged. */
+  constructor(nodes: readonly NodeProcess[], clients: number, pauseMs = 0) {
     this.#nodes = nodes;
     this.#clients = clients;
+    this.#pauseMs = pauseMs;
   }
 
   start(): void {
@@ -55,6 +60,18 @@ export class Writers {
     return this.#longestGapMs;
   }
 
+  /** Runs `body` while no write is under way. */
+  async whileNobodyWrites<T>(body: () => Promise<T>): Promise<T> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#held = promise;
+    try {
+      while (this.#underWay > 0) await pause(RETRY_PAUSE_MS);
+      return await body();
+    } finally {
+      resolve();
+    }
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#done;
@@ -63,12 +80,16 @@ export class Writers {
   async #write(client: number): Promise<void> {
     let target = client;
     while (!this.#stopped) {
+      await this.#held;
       const node = this.#nodes[target % this.#nodes.length]!;
       const n = this.#next++;
       const sentMs = performance.now();
+      this.#underWay++;
       const reply = await query(node.url, "INSERT INTO written(n) VALUES(?)", [integer(n)]);
+      this.#underWay--;
       if (reply.type === "ok") {
         this.#acknowledge(n, sentMs);
+        if (this.#pauseMs > 0) await pause(this.#pauseMs);
         continue;
       }
       this[reply.outcome].push(n);
