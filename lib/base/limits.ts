@@ -110,7 +110,7 @@ export const BRIEF_ARGUMENT_CHARS_MAX = 16_384;
 export const BRIEF_TEXTS_MAX = 1_024;
 /** Time that statements may take on the main thread before sockets get their turn. */
 export const BRIEF_TURN_MS = 2;
-/** After a statement that took so long on the main thread, none runs there for a while. */
+/** After several statements that took so long on the main thread, none runs there for a while. */
 export const BRIEF_SLOW_MS = 5;
 export const BRIEF_PAUSE_MS = 1_000;
 /** Closed streams that are remembered, to say why they are gone. */

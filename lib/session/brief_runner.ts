@@ -27,6 +27,11 @@ import type { Job, JobResult } from "./worker_messages.ts";
 /** Statements that other ones are never compiled into, and that take effect only when they run. */
 const KEYWORDS = new Set(["SELECT", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE"]);
 
+/** Part of the mean that the latest statement makes up. */
+const BRIEF_SLOW_WEIGHT = 0.1;
+/** Statements are too slow when this part of them takes `BRIEF_SLOW_MS` or more. */
+const BRIEF_SLOW_SHARE = 0.3;
+
 /** Why SQLite gave up a statement that a worker may well run. */
 const NOT_BRIEF = new Set([
   "SQLITE_AUTH",
@@ -56,6 +61,8 @@ export class BriefRunner {
   readonly #texts = new Map<string, Kind>();
   #context: StreamContext | undefined;
   #pausedUntilMs = 0;
+  /** How long statements took lately. */
+  #meanMs = 0;
 
   constructor(options: BriefRunnerOptions) {
     this.#options = options;
@@ -96,8 +103,7 @@ export class BriefRunner {
       if (!(error instanceof DatabaseError)) throw error;
     }
     const endMs = clock.nowMs();
-    // A slow disk, most likely: this thread has other things to do.
-    if (endMs - startMs > BRIEF_SLOW_MS) this.#pausedUntilMs = endMs + BRIEF_PAUSE_MS;
+    this.#notice(endMs - startMs, endMs);
     // Without a connection the schema changed: the text may be looked at again.
     if (this.#context !== undefined) this.#note(sql, result === undefined ? "long" : "brief");
     return result;
@@ -158,6 +164,17 @@ export class BriefRunner {
       readOnly: false,
     };
     return Object.assign(this.#context, { writable: job.writable, holdsTurn: job.writable });
+  }
+
+  /**
+   * When statements take long on and on, it is the disk, most likely: this thread has other things
+   * to do than to wait for it. A single one may just have lost the processor for a while.
+   */
+  #notice(tookMs: number, nowMs: number): void {
+    this.#meanMs += (Math.min(tookMs, BRIEF_SLOW_MS) - this.#meanMs) * BRIEF_SLOW_WEIGHT;
+    if (this.#meanMs < BRIEF_SLOW_MS * BRIEF_SLOW_SHARE) return;
+    this.#meanMs = 0;
+    this.#pausedUntilMs = nowMs + BRIEF_PAUSE_MS;
   }
 
   #note(sql: string, kind: Kind): void {

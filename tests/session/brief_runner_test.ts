@@ -15,6 +15,8 @@ interface Fixture {
   readonly plain: Connection;
   readonly runner: BriefRunner;
   readonly wait: (ms: number) => void;
+  /** From now on, every look at the clock finds it so much later. */
+  readonly slow: (ms: number) => void;
   /** What the second and later runs of a statement come to. */
   run(sql: string, args?: readonly Value[], writable?: boolean): JobResult | undefined;
 }
@@ -25,7 +27,14 @@ function withRunner(check: (fixture: Fixture) => void): void {
   const path = join(folder, "main.db");
   const plain = Connection.open(library, path, { role: "plain" });
   let skippedMs = 0;
-  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + skippedMs };
+  let slowMs = 0;
+  const clock = {
+    ...systemClock,
+    nowMs: () => {
+      skippedMs += slowMs;
+      return systemClock.nowMs() + skippedMs;
+    },
+  };
   const runner = new BriefRunner({ library, databasePath: path, clock });
   try {
     plain.exec("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, v)");
@@ -37,6 +46,7 @@ function withRunner(check: (fixture: Fixture) => void): void {
       plain,
       runner,
       wait: (ms) => skippedMs += ms,
+      slow: (ms) => slowMs = ms,
       run(sql, args = [], writable = true) {
         const stmt = { sql, args, namedArgs: [], wantRows: true };
         const requests = [{ type: "execute", stmt }, { type: "close" }] as const;
@@ -153,5 +163,22 @@ test("on a follower a write is refused, so that the leader is asked", () => {
   withRunner(({ run }) => {
     expect(run("INSERT INTO t VALUES (?, ?)", [9n, ""], false)?.refused?.code).toBe("NOT_LEADER");
     expect(run("SELECT v FROM t WHERE id = ?", [9n], false)?.refused).toBe(undefined);
+  });
+});
+
+test("when statements are slow on and on, workers run them for a while", () => {
+  withRunner(({ run, slow, wait }) => {
+    const sql = "SELECT v FROM t WHERE id = 1";
+    expect(run(sql)).toBeDefined();
+    slow(50);
+    expect(run(sql)).toBeDefined();
+    slow(0);
+    expect(run(sql)).toBeDefined();
+    slow(50);
+    for (let i = 0; i < 8; i++) run(sql);
+    slow(0);
+    expect(run(sql)).toBe(undefined);
+    wait(2_000);
+    expect(run(sql)).toBeDefined();
   });
 });
