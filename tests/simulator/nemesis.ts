@@ -70,6 +70,8 @@ export class Nemesis {
         return this.#jump();
       case "partition":
         return this.#partition();
+      case "slowPath":
+        return this.#slowPath();
       case "duel":
         return this.#duel();
       case "reset":
@@ -235,7 +237,20 @@ export class Nemesis {
   #reset(): void {
     const one = this.#running();
     const other = this.#world.pick(this.#cluster.nodes);
-    if (one !== undefined && other !== undefined && one !== other) this.#network.reset(one, other);
+    if (one === undefined || other === undefined || one === other) return;
+    if (!this.#world.chance(300)) this.#network.reset(one, other);
+    else this.#network.halfOpen(one, other, this.#world.delayUs(2 * this.#electionUs));
+  }
+
+  #slowPath(): void {
+    const one = this.#running()?.id;
+    const other = this.#world.pick(this.#cluster.nodes)?.id;
+    if (one === undefined || other === undefined || one === other) return;
+    const delayUs = this.#world.delayUs(this.#electionUs);
+    const forUs = this.#world.delayUs(4 * this.#electionUs);
+    this.#world.tell(one, () => `is ${delayUs} µs away from n${other} for ${forUs} µs`);
+    this.#network.slow(one, other, delayUs, forUs);
+    if (this.#world.chance(500)) this.#network.slow(other, one, delayUs, forUs);
   }
 
   #cutStart(): void {

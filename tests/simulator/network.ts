@@ -1,9 +1,15 @@
-/** Messages between nodes, as bytes of the real codec: late, lost, repeated, overtaken, cut off. */
-import { ByteWriter } from "../../lib/base/bytes.ts";
+/**
+ * Messages between nodes, as bytes of the real codec: late, lost, repeated, overtaken, cut off. In
+ * some runs they travel in real frames, some of them damaged on the way.
+ */
+import { ByteWriter, FormatError } from "../../lib/base/bytes.ts";
 import { crc32c } from "../../lib/base/crc32c.ts";
 import type { Message, NodeId } from "../../lib/raft/types.ts";
 import { describeMessage } from "../../lib/raft/describe.ts";
+import { FRAME_BYTES_MAX } from "../../lib/base/limits.ts";
+import { beginFrame, endFrame, FrameReader } from "../../lib/wire/frame.ts";
 import { decodeMessage, encodeMessage } from "../../lib/wire/message.ts";
+import { require } from "./checkers/violation.ts";
 import type { Counters } from "./marks.ts";
 import type { NetworkSettings } from "./settings.ts";
 import type { Owner, World } from "./world.ts";
@@ -33,6 +39,8 @@ export class SimulatedNetwork {
   readonly #cut = new Set<string>();
   /** When the last message of a link arrives, for links that keep the order. */
   readonly #lastUs = new Map<string, number>();
+  /** Links on which everything takes this much longer, until then. */
+  readonly #slow = new Map<string, { readonly delayUs: number; readonly untilUs: number }>();
   /** How often the connection of a link broke. */
   readonly #resets = new Map<string, number>();
   #settings: NetworkSettings;
@@ -50,8 +58,10 @@ export class SimulatedNetwork {
 
   /** From now on everything arrives, soon and in order. */
   heal(): void {
-    this.#settings = { inOrder: true, delayUs: 500, lossPermille: 0, repeatPermille: 0 };
+    const faults = { lossPermille: 0, repeatPermille: 0, flipPermille: 0, breakPermille: 0 };
+    this.#settings = { ...this.#settings, ...faults, inOrder: true, delayUs: 500 };
     this.#cut.clear();
+    this.#slow.clear();
   }
 
   cut(from: NodeId, to: NodeId): void {
@@ -62,11 +72,27 @@ export class SimulatedNetwork {
     this.#cut.clear();
   }
 
+  /** Everything from one node to another takes `delayUs` longer for a while. */
+  slow(from: NodeId, to: NodeId, delayUs: number, forUs: number): void {
+    this.#slow.set(linkOf(from, to), { delayUs, untilUs: this.#world.nowUs + forUs });
+  }
+
+  /**
+   * A connection is gone in one direction, and nobody knows: what is sent vanishes, until both are
+   * told after `noticedUs`.
+   */
+  halfOpen(one: Endpoint, other: Endpoint, noticedUs: number): void {
+    this.#counters.hit("connection half open");
+    this.cut(one.id, other.id);
+    this.#world.after(noticedUs, undefined, "noticed", () => {
+      this.#cut.delete(linkOf(one.id, other.id));
+      this.reset(one, other);
+    });
+  }
+
   send(from: Endpoint, to: NodeId, message: Message): void {
     const world = this.#world;
-    const writer = new ByteWriter(128);
-    encodeMessage(writer, message);
-    const bytes = writer.finish();
+    const bytes = this.#encode(message);
     this.#counters.count(`message ${message.type}`);
     if (message.type === "append_request") {
       this.#counters.observe("entries in an append", message.entries.length);
@@ -105,11 +131,26 @@ export class SimulatedNetwork {
     }
   }
 
+  #encode(message: Message): Uint8Array<ArrayBuffer> {
+    const writer = new ByteWriter(128);
+    if (!this.#settings.framed) encodeMessage(writer, message);
+    else {
+      const start = beginFrame(writer, "message");
+      endFrame(writer, start, encodeMessage(writer, message));
+    }
+    return writer.finish();
+  }
+
   #carry(from: Endpoint, to: NodeId, bytes: Uint8Array): void {
     const world = this.#world;
     const link = linkOf(from.id, to);
     const lastUs = this.#lastUs.get(link) ?? 0;
     let atUs = world.nowUs + world.delayUs(this.#settings.delayUs);
+    const slow = this.#slow.get(link);
+    if (slow !== undefined && slow.untilUs > world.nowUs) {
+      this.#counters.hit("message on a slow path");
+      atUs += slow.delayUs;
+    }
     if (this.#settings.inOrder) atUs = Math.max(atUs, lastUs);
     else if (atUs < lastUs) this.#counters.hit("message overtaken");
     this.#lastUs.set(link, Math.max(atUs, lastUs));
@@ -126,6 +167,34 @@ export class SimulatedNetwork {
     });
   }
 
+  /** The message as it arrives; undefined when the connection broke, or what came is no frame. */
+  #decode(bytes: Uint8Array): Message | undefined {
+    const world = this.#world;
+    const { framed, flipPermille, breakPermille } = this.#settings;
+    if (!framed) return decodeMessage(bytes.slice());
+    const splitAt = world.below(bytes.length + 1);
+    if (world.chance(breakPermille)) {
+      this.#counters.hit("connection broken in a frame");
+      const part = bytes.slice(0, world.below(bytes.length));
+      require(readFrame(part, 0) === undefined, () => "a part of a frame passes for a message");
+      return undefined;
+    }
+    if (!world.chance(flipPermille)) return readFrame(bytes, splitAt);
+    const damaged = bytes.slice();
+    const at = world.below(bytes.length);
+    damaged[at] = damaged[at]! ^ (1 << world.below(8));
+    try {
+      const message = readFrame(damaged, splitAt);
+      require(message === undefined, () => `a frame with byte ${at} damaged passes for a message`);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      this.#counters.hit("damaged frame refused");
+      return undefined;
+    }
+    require(false, () => `a frame with byte ${at} damaged is waited for`);
+    return undefined;
+  }
+
   /** The message is there; the node takes it when it runs. */
   #arrive(
     target: Endpoint | undefined,
@@ -138,11 +207,27 @@ export class SimulatedNetwork {
     const present = this.#settings.inOrder ? life : target?.life;
     if (target === undefined || present === undefined || target.life !== present) return;
     this.#world.after(0, present, "receive", () => {
-      const message = decodeMessage(bytes.slice());
+      const message = this.#decode(bytes);
+      if (message === undefined) {
+        // A stream that cannot be read any further is given up.
+        const sender = this.#endpoints.get(from);
+        if (sender !== undefined) this.reset(sender, target);
+        return;
+      }
       this.#world.tell(target.id, () => `takes ${describeMessage(from, target.id, message)}`);
       target.receive(from, fromBoot, message);
     });
   }
+}
+
+/** Takes frames out of a stream of bytes that arrives in two pieces. */
+function readFrame(bytes: Uint8Array, splitAt: number): Message | undefined {
+  const reader = new FrameReader(FRAME_BYTES_MAX);
+  reader.push(bytes.slice(0, splitAt));
+  const early = reader.next();
+  reader.push(bytes.slice(splitAt));
+  const frame = early ?? reader.next();
+  return frame === undefined ? undefined : decodeMessage(frame.body);
 }
 
 function linkOf(from: NodeId, to: NodeId): string {

@@ -13,6 +13,7 @@ export interface FaultTimes {
   readonly pause: number;
   readonly clockJump: number;
   readonly partition: number;
+  readonly slowPath: number;
   readonly duel: number;
   readonly reset: number;
   readonly stall: number;
@@ -32,6 +33,11 @@ export interface NetworkSettings {
   readonly delayUs: number;
   readonly lossPermille: number;
   readonly repeatPermille: number;
+  /** Messages travel in frames, as over a real connection. */
+  readonly framed: boolean;
+  /** Frames with a bit changed on the way, and connections that break within a frame. */
+  readonly flipPermille: number;
+  readonly breakPermille: number;
 }
 
 /** One seed's world. */
@@ -72,6 +78,7 @@ const NO_FAULTS: FaultTimes = {
   pause: 0,
   clockJump: 0,
   partition: 0,
+  slowPath: 0,
   duel: 0,
   reset: 0,
   stall: 0,
@@ -132,6 +139,9 @@ export function drawSettings(seed: number): Settings {
       delayUs: calm ? 200 + upTo(500) : pick([200, 1000, tickUs >>> 1, tickUs * 2, tickUs * 4]),
       lossPermille: calm ? 0 : pick([0, 0, 10, 50, 200]),
       repeatPermille: calm ? 0 : pick([0, 0, 20, 200]),
+      framed: below(random, 4) === 0,
+      flipPermille: calm ? 0 : pick([0, 2, 20]),
+      breakPermille: calm ? 0 : pick([0, 2, 20]),
     },
     diskUs: calm ? 100 + upTo(500) : pick([100, 500, tickUs >>> 1, tickUs]),
     survive: pick(["none", "all", "some", "some", "some"]),
@@ -143,6 +153,7 @@ export function drawSettings(seed: number): Settings {
       pause: strikes(6),
       clockJump: strikes(4),
       partition: strikes(10),
+      slowPath: strikes(6),
       duel: strikes(10),
       reset: strikes(20),
       stall: strikes(6),
