@@ -3,6 +3,7 @@ import {
   DEMO_OPTIONS,
   INSPECT_OPTIONS,
   type OptionTable,
+  RECOVER_OPTIONS,
   SERVE_OPTIONS,
   SHELL_OPTIONS,
 } from "./options.ts";
@@ -34,6 +35,12 @@ export const COMMANDS: readonly Command[] = [
     options: INSPECT_OPTIONS,
     rest: { name: "DIR", description: "the data folder" },
     run: async (call) => (await import("./inspect.ts")).inspect(call),
+  }),
+  command({
+    name: "recover",
+    summary: "begin a new cluster with what is left of a damaged folder; the last resort",
+    options: RECOVER_OPTIONS,
+    run: async (call) => (await import("./recover.ts")).recover(call),
   }),
   command({
     name: "version",

@@ -206,12 +206,25 @@ export const INSPECT_OPTIONS = {
   },
 } as const satisfies OptionTable;
 
+/** Options of `dqlite recover`. */
+export const RECOVER_OPTIONS = {
+  dir: { ...SERVE_OPTIONS.dir, description: "data folder of a node that does not run" },
+  acceptDataLoss: {
+    name: "accept-data-loss",
+    type: "flag",
+    env: "DQLITE_ACCEPT_DATA_LOSS",
+    description: "do it; without this, only say what would be kept and lost",
+    schema: flag(),
+  },
+} as const satisfies OptionTable;
+
 /** Every table, for the keys a config file may have. */
 export const ALL_OPTIONS: readonly OptionTable[] = [
   SERVE_OPTIONS,
   SHELL_OPTIONS,
   DEMO_OPTIONS,
   INSPECT_OPTIONS,
+  RECOVER_OPTIONS,
 ];
 
 function flag() {

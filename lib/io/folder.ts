@@ -38,6 +38,8 @@ export interface DataFolder {
    * @param clusterId 32 hexadecimal digits.
    */
   setClusterId(clusterId: string): void;
+  /** Makes the folder one of another cluster, durably: the end of a recovery. */
+  replaceClusterId(clusterId: string): void;
   /** Removes the log of a start that never became part of a cluster. */
   discardLog(): void;
   /** Lets another process use the folder. */
@@ -95,10 +97,14 @@ class OpenFolder implements DataFolder {
   }
 
   setClusterId(clusterId: string): void {
-    assert(/^[0-9a-f]{32}$/.test(clusterId), `Not a cluster id: ${clusterId}`);
     const before = this.#identity.clusterId;
     if (before === clusterId) return;
     assert(before === undefined, `a node of ${before} cannot become one of ${clusterId}`);
+    this.replaceClusterId(clusterId);
+  }
+
+  replaceClusterId(clusterId: string): void {
+    assert(/^[0-9a-f]{32}$/.test(clusterId), `Not a cluster id: ${clusterId}`);
     const identity = { ...this.#identity, clusterId };
     writeIdentity(this.#disk, this.path, identity);
     this.#identity = identity;
