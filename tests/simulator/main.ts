@@ -3,15 +3,19 @@
  *
  * ```text
  * --seed N [--verbose]          one seed, exactly as before; one line for each event
- * --seeds N [--from S] [--jobs J] [--marks]    many seeds; with --marks all marks must be reached
+ * --seeds N [--from S] [--jobs J] [--marks] [--keep-going]
+                              many seeds; with --marks all marks must be reached;
+                              ends at the first that fails, or after all with --keep-going
+--hash --seeds N [--from S]   the hash of each run, to compare engines
  * --mutants [--seeds N] [NAME]  known mistakes, each of which must be found within N seeds
  * ```
  */
 import { parseArgs } from "node:util";
 import { Counters, MARKS } from "./marks.ts";
 import { runMutants } from "./mutation.ts";
-import { type Failure, runRange, type Tally, workOn } from "./pool.ts";
+import { runRange, workOn } from "./pool.ts";
 import { runSeed } from "./run.ts";
+import type { Failure, Tally } from "./tally.ts";
 
 /** Lines shown of what went before a failure. */
 const LAST_LINES = 40;
@@ -29,6 +33,8 @@ const { values: options, positionals } = parseArgs({
     from: { type: "string", default: "1" },
     jobs: { type: "string", default: "1" },
     marks: { type: "boolean", default: false },
+    "keep-going": { type: "boolean", default: false },
+    hash: { type: "boolean", default: false },
     mutants: { type: "boolean", default: false },
     worker: { type: "boolean", default: false },
   },
@@ -36,11 +42,11 @@ const { values: options, positionals } = parseArgs({
 
 async function main(): Promise<number> {
   if (options.worker) {
-    const [from, count, step] = positionals.map(Number);
-    workOn(from ?? 1, count ?? 1, step ?? 1);
+    await workOn(runSeed);
     return 0;
   }
   if (options.mutants) return runMutants(positionals, Number(options.seeds ?? 10_000));
+  if (options.hash) return tellHashes(Number(options.from), Number(options.seeds ?? 1));
   if (options.seeds !== undefined) return await runSeeds(Number(options.seeds));
   return runOne(Number(options.seed ?? options.from));
 }
@@ -62,6 +68,13 @@ function runOne(seed: number): number {
   return 0;
 }
 
+function tellHashes(from: number, count: number): number {
+  for (let seed = from; seed < from + count; seed++) {
+    console.log(`${seed} ${runSeed(seed).hash}`);
+  }
+  return 0;
+}
+
 async function runSeeds(count: number): Promise<number> {
   const startMs = performance.now();
   let toldMs = startMs;
@@ -69,11 +82,15 @@ async function runSeeds(count: number): Promise<number> {
   const range = {
     from: Number(options.from),
     count,
-    failuresMax: 1,
+    failuresMax: options["keep-going"] ? Infinity : 1,
     jobs: Number(options.jobs),
   };
-  const tally = await runRange(range, (sofar) => {
+  let toldFailures = 0;
+  const tally = await runRange(range, runSeed, (sofar) => {
     const nowMs = performance.now();
+    while (options["keep-going"] && toldFailures < sofar.failures.length) {
+      tellReason(sofar.failures[toldFailures++]!);
+    }
     if (nowMs - toldMs < everyMs) return;
     toldMs = nowMs;
     everyMs = Math.min(PROGRESS_MS_MAX, everyMs * PROGRESS_GROWTH);
@@ -83,7 +100,9 @@ async function runSeeds(count: number): Promise<number> {
   tellNumbers(tally);
   const [failure] = tally.failures;
   if (failure !== undefined) {
-    tellFailure(failure);
+    if (options["keep-going"]) {
+      console.log(`fail: ${tally.failures.map(({ seed }) => seed).join(" ")}`);
+    } else tellFailure(failure);
     return 1;
   }
   const missing = tally.counters.missing();
@@ -96,11 +115,17 @@ function tellProgress(tally: Tally, elapsedMs: number): void {
   const rate = (seeds / elapsedMs * 1000).toFixed(1);
   const faults = sum(counters, "fault ");
   console.log(
-    `${seeds} seeds, ${rate}/s, ${Math.round(tally.simulatedUs / 1e6)} s simulated, ` +
+    `${seeds} seeds, ${rate}/s, ${describeTime(tally.simulatedUs)} simulated, ` +
       `${faults} faults, ${counters.get("commits")} commits, ` +
       `${counters.get("elections")} elections, ` +
       `${MARKS.length - counters.missing().length}/${MARKS.length} marks`,
   );
+}
+
+function describeTime(us: number): string {
+  const hours = us / 3.6e9;
+  if (hours < 1) return `${Math.round(us / 1e6)} s`;
+  return hours < 48 ? `${hours.toFixed(1)} h` : `${(hours / 24).toFixed(1)} days`;
 }
 
 function sum(counters: Counters, prefix: string): number {
@@ -130,6 +155,10 @@ function tellFailure({ seed, reason }: Failure): void {
     });
   }
   for (const line of lines) console.log(line);
+  tellReason({ seed, reason });
+}
+
+function tellReason({ seed, reason }: Failure): void {
   console.log(`\nseed ${seed} fails: ${reason}\n\n  bun run sim --seed ${seed} --verbose\n`);
 }
 
