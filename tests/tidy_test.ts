@@ -13,6 +13,22 @@ const LINES_MAX = 500;
 const COLUMNS_MAX = 100;
 const FUNCTION_LINES_MAX = 70;
 const PURE = ["lib/base/", "lib/raft/", "lib/wire/"];
+/** What a run of the simulator is made of: time and chance come from its seed alone. */
+const SIMULATED = [
+  "lib/raft/",
+  "lib/wire/",
+  "lib/log/",
+  "lib/replica/",
+  "lib/cluster/membership.ts",
+  "tests/simulator/",
+];
+/** They run the simulator, from outside. */
+const AROUND_SIMULATOR = [
+  "tests/simulator/main.ts",
+  "tests/simulator/mutation.ts",
+  "tests/simulator/pool.ts",
+  "tests/simulator/simulator_test.ts",
+];
 /** Only here may a runtime be named. */
 const EDGES = ["ffi/", "lib/io/", "tests/"];
 /** Started by name, not imported. */
@@ -74,6 +90,21 @@ test("pure folders hold no clock, chance, promise, input or output", () => {
   expectNone(pure.flatMap((file) =>
     matches(file, impure, (found) => {
       return `${found} in a pure folder: take the result as an argument`;
+    })
+  ));
+});
+
+test("what the simulator runs asks nobody but it for time and chance", () => {
+  const names = "Date\\.now new\\s+Date performance\\.now Math\\.random setTimeout setInterval " +
+    "setImmediate queueMicrotask crypto";
+  const outside = new RegExp(`\\b(?:${names.replaceAll(" ", "|")})\\b`, "g");
+  const simulated = files.filter(({ path }) => {
+    return startsWithAny(path, SIMULATED) && !startsWithAny(path, AROUND_SIMULATOR);
+  });
+  expect(simulated.length).toBeGreaterThan(60);
+  expectNone(simulated.flatMap((file) =>
+    matches(file, outside, (found) => {
+      return `${found} in a simulated run: ask the clock or the random source that is passed in`;
     })
   ));
 });
