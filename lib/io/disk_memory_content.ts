@@ -3,6 +3,9 @@
 /** What a disk writes whole or not at all. */
 export const SECTOR_BYTES = 512;
 
+/** What the medium holds where nothing was ever written; never changed. */
+const BLANK = new Uint8Array(SECTOR_BYTES);
+
 /** One creation, rename or removal that is not durable, by what the names meant before it. */
 export interface Change {
   readonly names: readonly (readonly [path: string, before: MemoryContent | undefined])[];
@@ -29,8 +32,9 @@ export class MemoryContent {
 
   write(offset: number, bytes: Uint8Array): void {
     const end = offset + bytes.length;
+    const blankFrom = this.#size;
     this.#grow(end);
-    this.#keepDurable(offset, end);
+    this.#keepDurable(offset, end, blankFrom);
     this.#bytes.set(bytes, offset);
     for (let sector = sectorOf(offset); sector <= sectorOf(end - 1); sector++) {
       this.#forgotten.delete(sector);
@@ -38,7 +42,7 @@ export class MemoryContent {
   }
 
   truncate(size: number): void {
-    this.#keepDurable(size, this.#size);
+    this.#keepDurable(size, this.#size, this.#size);
     this.#grow(size);
     this.#bytes.fill(0, size);
     this.#size = size;
@@ -75,8 +79,11 @@ export class MemoryContent {
 
   damage(offset: number, change: (byte: number) => number): void {
     this.#bytes[offset] = change(this.#bytes[offset] ?? 0);
-    const kept = this.#durable.get(sectorOf(offset));
-    if (kept !== undefined) kept[offset % SECTOR_BYTES] = this.#bytes[offset]!;
+    const sector = sectorOf(offset);
+    const kept = this.#durable.get(sector)?.slice();
+    if (kept === undefined) return;
+    kept[offset % SECTOR_BYTES] = this.#bytes[offset]!;
+    this.#durable.set(sector, kept);
   }
 
   /** The content after a crash; `survives` decides sector by sector. */
@@ -96,19 +103,24 @@ export class MemoryContent {
     return after;
   }
 
-  #keepDurable(start: number, end: number): void {
+  /** @param blankFrom The file ended here, so that all behind it is zeros. */
+  #keepDurable(start: number, end: number, blankFrom: number): void {
     if (end <= start) return;
     for (let sector = sectorOf(start); sector <= sectorOf(end - 1); sector++) {
       if (this.#durable.has(sector)) continue;
-      const kept = new Uint8Array(SECTOR_BYTES);
-      kept.set(this.#bytes.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES));
-      this.#durable.set(sector, kept);
+      const at = sector * SECTOR_BYTES;
+      this.#durable.set(
+        sector,
+        at >= blankFrom ? BLANK : this.#bytes.slice(at, at + SECTOR_BYTES),
+      );
     }
   }
 
   #grow(size: number): void {
     if (size > this.#bytes.length) {
-      const bytes = new Uint8Array(Math.max(size, this.#bytes.length * 2));
+      // Whole sectors, so that each can be cut out.
+      const sectors = Math.ceil(Math.max(size, this.#bytes.length * 2) / SECTOR_BYTES);
+      const bytes = new Uint8Array(sectors * SECTOR_BYTES);
       bytes.set(this.#bytes.subarray(0, this.#size));
       this.#bytes = bytes;
     }

@@ -65,8 +65,13 @@ export class Reads {
 
   /** Puts overdue questions again, and gives up those past their deadline. */
   sweep(nowMs: number): void {
-    for (const [ticket, read] of [...this.#pending]) {
-      if (nowMs < read.deadlineMs && (!read.retry || nowMs < read.retryMs)) continue;
+    const due: (readonly [ticket: number, read: PendingRead])[] = [];
+    this.#pending.forEach((read, ticket) => {
+      if (nowMs >= read.deadlineMs || (read.retry && nowMs >= read.retryMs)) {
+        due.push([ticket, read]);
+      }
+    });
+    for (const [ticket, read] of due) {
       this.#pending.delete(ticket);
       if (nowMs >= read.deadlineMs) read.callback(undefined);
       else this.#pending.set(this.#ask(), { ...read, retryMs: nowMs + RETRY_MS });
