@@ -121,9 +121,10 @@ function segmentCells(segment: SegmentSummary): string[] {
 }
 
 function describe({ index, term, configuration }: ConfigurationSummary): string {
-  const { voters, votersOutgoing, standbys, spares } = configuration;
+  const { voters, votersOutgoing, learners, standbys, spares } = configuration;
   let text = `${index}  term ${term}  voters ${voters.join(", ") || "none"}`;
   if (votersOutgoing.length > 0) text += `  outgoing ${votersOutgoing.join(", ")}`;
+  if (learners.length > 0) text += `  learners ${learners.join(", ")}`;
   if (standbys.length > 0) text += `  standbys ${standbys.join(", ")}`;
   if (spares.length > 0) text += `  spares ${spares.join(", ")}`;
   return text;

@@ -2,7 +2,7 @@
  * Configurations as values, and the ones a log holds.
  *
  * A change of voters takes two entries (thesis, §4.3): the joint one, then the one that leaves it.
- * Standbys, addresses and weights are outside every quorum, so changing them takes one.
+ * Everybody else, addresses and weights are outside every quorum, so changing them takes one.
  */
 import { assert, present, unreachable } from "../base/assert.ts";
 import { MEMBERS_MAX } from "../base/limits.ts";
@@ -12,6 +12,7 @@ import type {
   ConfigurationChange,
   LogIndex,
   Member,
+  MemberRole,
   NodeId,
   NonVoter,
 } from "./types.ts";
@@ -20,6 +21,7 @@ import type {
 export const EMPTY_CONFIGURATION: Configuration = {
   voters: [],
   votersOutgoing: [],
+  learners: [],
   standbys: [],
   spares: [],
   members: [],
@@ -31,6 +33,7 @@ export function initialConfiguration(members: readonly Member[]): Configuration 
   const configuration = {
     voters: sorted.map((member) => member.id),
     votersOutgoing: [],
+    learners: [],
     standbys: [],
     spares: [],
     members: sorted,
@@ -71,6 +74,20 @@ export function isRemovedBy(
   return wasRemoved || isMember(before, id);
 }
 
+/** Whether `id` is sent the log: every member is, but a spare that does not vote any more. */
+export function isReplica(configuration: Configuration, id: NodeId): boolean {
+  if (configuration.votersOutgoing.includes(id)) return true;
+  return isMember(configuration, id) && !configuration.spares.includes(id);
+}
+
+/** The role of `id` now; undefined when it is no member. */
+export function roleOf(configuration: Configuration, id: NodeId): MemberRole | undefined {
+  if (isVoter(configuration, id)) return "voter";
+  if (configuration.learners.includes(id)) return "learner";
+  if (configuration.standbys.includes(id)) return "standby";
+  return configuration.spares.includes(id) ? "spare" : undefined;
+}
+
 /** The voters of both halves, sorted, each once. */
 export function votersOf(configuration: Configuration): readonly NodeId[] {
   if (!isJoint(configuration)) return configuration.voters;
@@ -94,7 +111,7 @@ export function applyChange(current: Configuration, change: ConfigurationChange)
     case "add":
       return add(current, change.member, change.role);
     case "assign":
-      return promote(current, change.id);
+      return assign(current, change.id, change.role);
     case "remove":
       return remove(current, change.id);
     case "update_member":
@@ -104,13 +121,13 @@ export function applyChange(current: Configuration, change: ConfigurationChange)
   }
 }
 
-/** The configuration after a joint one: the incoming voters, and nobody who only was outgoing. */
+/** The configuration after a joint one: who only was an outgoing voter is no member any more. */
 export function leaveJoint(joint: Configuration): Configuration {
   assert(isJoint(joint), "only a joint configuration can be left");
-  const { voters, standbys, spares } = joint;
-  const staying = new Set([...voters, ...standbys, ...spares]);
+  const { voters, learners, standbys, spares } = joint;
+  const staying = new Set([...voters, ...learners, ...standbys, ...spares]);
   const members = joint.members.filter(({ id }) => staying.has(id));
-  return { voters, votersOutgoing: [], standbys, spares, members };
+  return { ...joint, votersOutgoing: [], members };
 }
 
 function add(current: Configuration, member: Member, role: NonVoter): ChangeResult {
@@ -124,51 +141,57 @@ function add(current: Configuration, member: Member, role: NonVoter): ChangeResu
       invalid: `Cannot add node ${member.id}: a cluster has at most ${MEMBERS_MAX} members`,
     };
   }
-  return {
-    configuration: {
-      ...current,
-      standbys: role === "standby" ? withId(current.standbys, member.id) : current.standbys,
-      spares: role === "spare" ? withId(current.spares, member.id) : current.spares,
-      members: [...current.members, member].sort((a, b) => a.id - b.id),
-    },
-  };
+  const members = [...current.members, member].sort((a, b) => a.id - b.id);
+  return { configuration: withRole({ ...current, members }, member.id, role) };
 }
 
-function promote(current: Configuration, id: NodeId): ChangeResult {
-  if (current.voters.includes(id)) return { invalid: `Node ${id} is a voter already` };
-  if (!current.standbys.includes(id)) return { invalid: `Node ${id} is not a member` };
-  return {
-    configuration: {
-      voters: withId(current.voters, id),
-      votersOutgoing: current.voters,
-      standbys: withoutId(current.standbys, id),
-      spares: current.spares,
-      members: current.members,
-    },
-  };
+function assign(current: Configuration, id: NodeId, role: MemberRole): ChangeResult {
+  const present = roleOf(current, id);
+  if (present === undefined) return { invalid: `Node ${id} is not a member` };
+  if (present === role) return { invalid: `Node ${id} is a ${role} already` };
+  if (present === "voter") {
+    if (role === "learner") return { invalid: `Node ${id} is a voter already` };
+    if (current.voters.length === 1) {
+      return { invalid: `Cannot make node ${id} a ${role}: it is the only voter` };
+    }
+  }
+  if (present === "spare" && role === "voter") {
+    return { invalid: `Node ${id} is a spare and has no log: make it a standby first` };
+  }
+  const changed = withRole(current, id, role);
+  const isDecisive = present === "voter" || role === "voter";
+  if (!isDecisive) return { configuration: changed };
+  return { configuration: { ...changed, votersOutgoing: current.voters } };
 }
 
 function remove(current: Configuration, id: NodeId): ChangeResult {
-  if (!isMember(current, id)) return { invalid: `Node ${id} is not a member` };
-  if (!current.voters.includes(id)) {
-    return {
-      configuration: {
-        ...current,
-        standbys: withoutId(current.standbys, id),
-        spares: withoutId(current.spares, id),
-        members: current.members.filter((member) => member.id !== id),
-      },
-    };
+  const present = roleOf(current, id);
+  if (present === undefined) return { invalid: `Node ${id} is not a member` };
+  const changed = withRole(current, id, undefined);
+  if (present !== "voter") {
+    const members = current.members.filter((member) => member.id !== id);
+    return { configuration: { ...changed, members } };
   }
   if (current.voters.length === 1) {
     return { invalid: `Cannot remove node ${id}: it is the only voter` };
   }
+  return { configuration: { ...changed, votersOutgoing: current.voters } };
+}
+
+/** The same with `id` in the list of `role`, and in no other lasting one. */
+function withRole(
+  configuration: Configuration,
+  id: NodeId,
+  role: MemberRole | undefined,
+): Configuration {
+  const listFor = (listed: MemberRole, ids: readonly NodeId[]) =>
+    listed === role ? withId(ids, id) : ids.filter((known) => known !== id);
   return {
-    configuration: {
-      ...current,
-      voters: withoutId(current.voters, id),
-      votersOutgoing: current.voters,
-    },
+    ...configuration,
+    voters: listFor("voter", configuration.voters),
+    learners: listFor("learner", configuration.learners),
+    standbys: listFor("standby", configuration.standbys),
+    spares: listFor("spare", configuration.spares),
   };
 }
 
@@ -194,34 +217,29 @@ function withId(ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
   return [...ids, id].sort((a, b) => a - b);
 }
 
-function withoutId(ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
-  return ids.filter((known) => known !== id);
-}
-
 /**
  * States what every configuration in a log satisfies.
  *
  * @throws {AssertionError} when it does not hold.
  */
 export function checkConfiguration(configuration: Configuration): void {
-  const { voters, votersOutgoing, standbys, spares, members } = configuration;
-  for (const ids of [voters, votersOutgoing, standbys, spares, members.map(({ id }) => id)]) {
+  const { voters, votersOutgoing, learners, standbys, spares, members } = configuration;
+  const memberIds = members.map(({ id }) => id);
+  for (const ids of [voters, votersOutgoing, learners, standbys, spares, memberIds]) {
     for (let i = 1; i < ids.length; i++) {
       assert(ids[i - 1]! < ids[i]!, `ids are not sorted: ${ids.join()}`);
     }
   }
   assert(voters.length > 0, "a configuration needs a voter");
   assert(members.length <= MEMBERS_MAX, `${members.length} members are too many`);
-  const ids = new Set([...voters, ...votersOutgoing, ...standbys, ...spares]);
+  const lasting = [...voters, ...learners, ...standbys, ...spares];
+  assert(new Set(lasting).size === lasting.length, `two roles: ${lasting.join()}`);
+  const ids = new Set([...lasting, ...votersOutgoing]);
   assert(ids.size === members.length, "members and roles differ");
   for (const member of members) {
     assert(ids.has(member.id), `member ${member.id} has no role`);
     assert(isWeight(weightOf(member)), `bad weight ${member.weight}`);
   }
-  for (const id of [...standbys, ...spares]) {
-    assert(!voters.includes(id), `node ${id} has two roles`);
-  }
-  for (const id of standbys) assert(!spares.includes(id), `node ${id} has two roles`);
 }
 
 /** A configuration and the entry that holds it. */

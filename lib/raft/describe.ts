@@ -24,11 +24,12 @@ export function describeEntry(entry: Entry): string {
   }
 }
 
-/** `voters=1,2 outgoing=1 standbys=4 spares=5 weights=2:0`; parts that are empty are left out. */
+/** `voters=1 outgoing=1 learners=3 standbys=4 spares=5 weights=2:0`; empty parts are left out. */
 export function describeConfiguration(configuration: Configuration): string {
-  const { voters, votersOutgoing, standbys, spares, members } = configuration;
+  const { voters, votersOutgoing, learners, standbys, spares, members } = configuration;
   let text = `voters=${voters.join()}`;
   if (votersOutgoing.length > 0) text += ` outgoing=${votersOutgoing.join()}`;
+  if (learners.length > 0) text += ` learners=${learners.join()}`;
   if (standbys.length > 0) text += ` standbys=${standbys.join()}`;
   if (spares.length > 0) text += ` spares=${spares.join()}`;
   const weighed = members.filter((member) => weightOf(member) !== DEFAULT_WEIGHT);
@@ -86,6 +87,8 @@ function describeBody(message: Message | Outbound["message"]): string {
       return ` base=${message.baseIndex}@${message.baseTerm}`;
     case "removed":
       return ` configuration=${message.configurationIndex}`;
+    case "configuration":
+      return ` ${message.index}: ${describeConfiguration(message.configuration)}`;
   }
 }
 

@@ -141,7 +141,10 @@ export function onHeartbeatRequest(
 export function answerOldLeader(
   state: State,
   from: NodeId,
-  message: AppendRequest | Extract<Message, { type: "heartbeat_request" | "snapshot_offer" }>,
+  message: Extract<
+    Message,
+    { type: "append_request" | "heartbeat_request" | "snapshot_offer" | "configuration" }
+  >,
 ): void {
   if (message.type === "append_request") {
     sendOnSync(state, from, {

@@ -16,11 +16,19 @@ export function announceCommit(state: State, leadership: Leadership): void {
 }
 
 export function announceCommitTo(state: State, peer: Progress): void {
-  const commitIndex = Math.min(state.commitIndex, peer.matchIndex);
+  const commitIndex = peer.spare
+    ? state.configurations.at(state.commitIndex).index
+    : Math.min(state.commitIndex, peer.matchIndex);
   if (commitIndex > peer.toldCommitIndex) sendHeartbeat(state, peer);
 }
 
 function sendHeartbeat(state: State, peer: Progress): void {
+  if (peer.spare) {
+    const { index, configuration } = state.configurations.at(state.commitIndex);
+    peer.toldCommitIndex = index;
+    send(state, peer.id, { type: "configuration", term: state.term, index, configuration });
+    return;
+  }
   // Beyond its match the peer may hold entries of another leader.
   const commitIndex = Math.min(state.commitIndex, peer.matchIndex);
   peer.toldCommitIndex = Math.max(peer.toldCommitIndex, commitIndex);

@@ -4,12 +4,20 @@
  * and the erratum to single-server changes).
  */
 import { assert } from "../base/assert.ts";
-import { applyChange, isJoint, isMember, leaveJoint } from "./configuration.ts";
+import { applyChange, isJoint, isMember, isVoter, leaveJoint } from "./configuration.ts";
 import { announceCommit } from "./heartbeat.ts";
 import { hasQuorum } from "./quorum.ts";
 import { confirmRounds } from "./reads.ts";
 import { becomeFollower, syncPeers } from "./role.ts";
-import { appendEntry, isPromotable, type Leadership, send, type State } from "./state.ts";
+import {
+  appendEntry,
+  configurationOf,
+  isPromotable,
+  knownConfiguration,
+  type Leadership,
+  send,
+  type State,
+} from "./state.ts";
 import { dropTransferOfStranger, resign } from "./transfer.ts";
 import type {
   Configuration,
@@ -35,8 +43,9 @@ export function proposeChange(state: State, change: ConfigurationChange): Propos
   const result = applyChange(latest.configuration, change);
   if ("invalid" in result) return refuse("invalid", result.invalid);
   const next = result.configuration;
-  if (change.type === "assign" && leadership.progress.get(change.id)?.caughtUp !== true) {
-    return refuse("changing", `Node ${change.id} has not caught up`);
+  const promoted = change.type === "assign" && change.role === "voter" ? change.id : undefined;
+  if (promoted !== undefined && leadership.progress.get(promoted)?.caughtUp !== true) {
+    return refuse("changing", `Node ${promoted} has not caught up`);
   }
   if (isJoint(next) && !isSurvivable(state, leadership, next)) {
     return refuse("changing", "Too few of the remaining voters answer");
@@ -101,9 +110,9 @@ function dismissRemoved(state: State): void {
   }
 }
 
-/** A leader that is not part of the cluster any more hands over to the best voter. */
+/** A leader that is no voter any more hands over to the best one. */
 function retire(state: State, leadership: Leadership): void {
-  assert(state.removed, "only a removed leader retires");
+  assert(!isVoter(configurationOf(state), state.id), "a voter does not retire");
   announceCommit(state, leadership);
   resign(state, leadership);
 }
@@ -126,7 +135,7 @@ export function onRemoved(
   state: State,
   message: Extract<Message, { type: "removed" }>,
 ): void {
-  const { latest } = state.configurations;
+  const latest = knownConfiguration(state);
   // The sender may be behind: a later configuration here may have added this node (again).
   if (message.configurationIndex < latest.index || state.removed) return;
   // A joiner that does not know of its part yet asks nobody, so this is an answer to others.

@@ -38,6 +38,8 @@ export class Progress {
   promisedAtTick = -1;
   /** It held everything that was committed at some moment, and has answered ever since. */
   caughtUp = false;
+  /** It is sent nothing of the log. */
+  spare = false;
   /** `matchIndex` at the last heartbeat's answer: no change since means a message may be lost. */
   matchAtHeartbeat: LogIndex = -1;
 
@@ -76,6 +78,18 @@ export class Progress {
     this.caughtUp = false;
     this.probe();
     this.nextIndex = nextIndex;
+  }
+
+  /** It is to be sent the log, from where it is; or nothing of it any more. */
+  setSpare(spare: boolean): void {
+    if (spare === this.spare) return;
+    this.spare = spare;
+    this.caughtUp = false;
+    this.toldCommitIndex = 0;
+    const { nextIndex } = this;
+    this.probe();
+    // Nothing is known of one that was never sent anything.
+    if (this.matchIndex === 0) this.nextIndex = nextIndex;
   }
 
   /** An append message up to `lastIndex` was sent. */

@@ -18,7 +18,7 @@ export function proposeCommands(state: State, proposals: readonly Proposal[]): P
     return refuse("transferring", `Leadership is on its way to node ${leadership.transfer.to}`);
   }
   if (!configurationOf(state).voters.includes(state.id)) {
-    return refuse("transferring", `Node ${state.id} leaves the cluster`);
+    return refuse("transferring", `Node ${state.id} gives leadership up`);
   }
   if (!fits(state, proposals)) {
     const waiting = log.lastIndex - state.commitIndex;

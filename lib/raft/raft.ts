@@ -12,7 +12,14 @@ import { type Proposal, proposeCommands } from "./propose.ts";
 import { dropReadsOf, flushReads, requestRead } from "./reads.ts";
 import { flushAppends, onPeerUnreachable } from "./replication.ts";
 import { installSnapshot, lacksOffered } from "./snapshot.ts";
-import { createState, isEmpty, noEffects, noteProgress, type State } from "./state.ts";
+import {
+  createState,
+  isEmpty,
+  knownConfiguration,
+  noEffects,
+  noteProgress,
+  type State,
+} from "./state.ts";
 import { copyState } from "./state_copy.ts";
 import { stepMessage } from "./step.ts";
 import { startTransfer } from "./transfer.ts";
@@ -198,7 +205,7 @@ export class Raft {
   status(): Status {
     const state = this.#state;
     const { leadership, log } = state;
-    const { index, configuration } = state.configurations.latest;
+    const { index, configuration } = knownConfiguration(state);
     return {
       id: state.id,
       role: state.role,

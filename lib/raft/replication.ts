@@ -14,6 +14,7 @@ import type { LogIndex, Message, NodeId } from "./types.ts";
 export function flushAppends(state: State, leadership: Leadership): void {
   const { log } = state;
   for (const peer of leadership.peers) {
+    if (peer.spare) continue;
     if (peer.state !== "replicate" && !peer.paused) sendAppend(state, peer);
     while (
       peer.state === "replicate" && peer.nextIndex <= log.lastIndex && !peer.inflight.full

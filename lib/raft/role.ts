@@ -1,5 +1,6 @@
 /** Becoming a follower, candidate or leader: what each transition resets. */
 import { assert } from "../base/assert.ts";
+import { isReplica } from "./configuration.ts";
 import { Progress } from "./progress.ts";
 import { dropReads } from "./reads.ts";
 import {
@@ -104,6 +105,7 @@ export function syncPeers(state: State, leadership: Leadership): void {
       peer = new Progress(id, state.log.lastIndex + 1, state.limits);
       progress.set(id, peer);
     }
+    peer.setSpare(!isReplica(configurationOf(state), id));
     peers.push(peer);
     known.add(id);
   }

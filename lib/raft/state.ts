@@ -1,7 +1,7 @@
 /** The whole state of the core, plain, and the few primitives that every rule shares. */
 import { assert } from "../base/assert.ts";
 import { below, type Random } from "../base/random.ts";
-import { ConfigurationStack, isVoter } from "./configuration.ts";
+import { ConfigurationStack, isVoter, type PlacedConfiguration } from "./configuration.ts";
 import { LogOutline } from "./log_outline.ts";
 import { limitsOf, type RaftLimits, type RaftOptions, type RestoredState } from "./options.ts";
 import { extraWaits } from "./priority.ts";
@@ -119,6 +119,8 @@ export interface State {
   electionElapsed: number;
   /** Ticks of silence after which this node campaigns. */
   electionTimeout: number;
+  /** What a leader told this node as a spare: the latest committed configuration. */
+  told: PlacedConfiguration | undefined;
   /** The base of a leader's log, as last offered. */
   offered: { readonly index: LogIndex; readonly term: Term } | undefined;
   /** Answers to the campaign under way. */
@@ -177,6 +179,7 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
     tick: 0,
     electionElapsed: 0,
     electionTimeout: drawTimeout(options, configuration),
+    told: undefined,
     offered: undefined,
     votes: new Map(),
     promisedAtTick: 0,
@@ -239,15 +242,25 @@ export function configurationOf(state: State): Configuration {
 }
 
 /**
+ * The latest configuration that this node knows of: a spare may have been told of one that its log
+ * does not hold. That one is committed, so it is behind every leader to come.
+ */
+export function knownConfiguration(state: State): PlacedConfiguration {
+  const { told, configurations } = state;
+  if (told === undefined || told.index <= state.commitIndex) return configurations.latest;
+  return configurations.at(told.index).index === told.index ? configurations.latest : told;
+}
+
+/**
  * Whether this node may campaign: only a voter may, and not once it learned of its removal. While
  * the entry that removes it is not known to be committed, it still may: when only this node holds
  * that entry, nobody else can win (thesis, §4.2.2). It does not count itself then.
  */
 export function isPromotable(state: State): boolean {
   if (state.removed) return false;
-  const { latest } = state.configurations;
+  const latest = knownConfiguration(state);
   if (isVoter(latest.configuration, state.id)) return true;
-  if (latest.index <= state.commitIndex) return false;
+  if (latest === state.told || latest.index <= state.commitIndex) return false;
   return isVoter(state.configurations.at(latest.index - 1).configuration, state.id);
 }
 

@@ -9,6 +9,7 @@ import { onReadRequest, onReadResponse } from "./reads.ts";
 import { onAppendResponse, onHeartbeatResponse } from "./replication.ts";
 import { becomeFollower } from "./role.ts";
 import { onSnapshotOffer } from "./snapshot.ts";
+import { onConfiguration } from "./spare.ts";
 import { configurationOf, send, type State } from "./state.ts";
 import type { Message, NodeId } from "./types.ts";
 
@@ -48,6 +49,7 @@ function enterTerm(state: State, from: NodeId, message: Message): boolean {
       break;
     case "append_request":
     case "heartbeat_request":
+    case "configuration":
     case "snapshot_offer":
     case "timeout_now":
       becomeFollower(state, message.term, from);
@@ -66,6 +68,7 @@ function answerOldTerm(state: State, from: NodeId, message: Message): void {
   switch (message.type) {
     case "append_request":
     case "heartbeat_request":
+    case "configuration":
     case "snapshot_offer":
       answerOldLeader(state, from, message);
       break;
@@ -115,6 +118,9 @@ function dispatch(state: State, from: NodeId, message: Message): void {
     case "snapshot_offer":
       onSnapshotOffer(state, from, message);
       break;
+    case "configuration":
+      onConfiguration(state, from, message);
+      break;
     case "removed":
       onRemoved(state, message);
       break;
@@ -134,5 +140,5 @@ function onPeerResponse(
   peer.heardAtTick = state.tick;
   if (message.type === "append_response") onAppendResponse(state, leadership, peer, message);
   else onHeartbeatResponse(state, leadership, peer, message.round);
-  if (peer.matchIndex >= state.commitIndex) peer.caughtUp = true;
+  if (!peer.spare && peer.matchIndex >= state.commitIndex) peer.caughtUp = true;
 }

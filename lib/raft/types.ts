@@ -28,16 +28,18 @@ export interface Member {
  * Who takes part. While `votersOutgoing` is not empty the configuration is joint: every decision
  * needs a majority of `voters` and one of `votersOutgoing` (Raft thesis, §4.3).
  * Each list is sorted by id. A standby or a spare among the outgoing voters votes until the joint
- * configuration is left, and has that role from then on.
+ * configuration is left, and has that role alone from then on.
  */
 export interface Configuration {
   readonly voters: readonly NodeId[];
   readonly votersOutgoing: readonly NodeId[];
+  /** Standbys that become voters as soon as they have caught up. */
+  readonly learners: readonly NodeId[];
   /** They receive the log and do not vote. */
   readonly standbys: readonly NodeId[];
   /** They know of the cluster, and receive nothing of the log. */
   readonly spares: readonly NodeId[];
-  /** Every node of the four lists, sorted by id. */
+  /** Every node of the five lists, sorted by id. */
   readonly members: readonly Member[];
 }
 
@@ -158,6 +160,17 @@ export type Message =
     readonly type: "removed";
     readonly term: Term;
     readonly configurationIndex: LogIndex;
+  }
+  | {
+    /**
+     * A leader's heartbeat to a spare: the latest configuration that is committed. The spare keeps
+     * it in memory only.
+     */
+    readonly type: "configuration";
+    readonly term: Term;
+    /** The entry that holds it. */
+    readonly index: LogIndex;
+    readonly configuration: Configuration;
   };
 
 /** A message as it leaves the core. */
@@ -198,8 +211,8 @@ export interface LogMark {
   readonly index: LogIndex;
 }
 
-/** The part of a member that does not vote. */
-export type NonVoter = "standby" | "spare";
+/** The part of a member that does not vote; see {@linkcode Configuration}. */
+export type NonVoter = "learner" | "standby" | "spare";
 
 /** The part of a member in the cluster. */
 export type MemberRole = "voter" | NonVoter;
@@ -244,8 +257,11 @@ export interface Effects {
 /** A change of who takes part. One at a time; voters come and go through a joint configuration. */
 export type ConfigurationChange =
   | { readonly type: "add"; readonly member: Member; readonly role: NonVoter }
-  /** Makes a standby that has caught up a voter. */
-  | { readonly type: "assign"; readonly id: NodeId; readonly role: "voter" }
+  /**
+   * Gives a member another role. Only who receives the log and has caught up becomes a voter; the
+   * only voter stays one.
+   */
+  | { readonly type: "assign"; readonly id: NodeId; readonly role: MemberRole }
   | { readonly type: "remove"; readonly id: NodeId }
   /**
    * Changes the addresses and the weight of a member, never its part in decisions. A weight that
@@ -292,6 +308,7 @@ export interface Status {
   readonly commitIndex: LogIndex;
   /** True when leading and an entry of the own term is committed. */
   readonly established: boolean;
+  /** The one in force: the latest in the log, or a later one that a spare was told. */
   readonly configuration: Configuration;
   readonly configurationIndex: LogIndex;
   /** True once this node learned that it was removed. */

@@ -4,14 +4,15 @@ import { DEFAULT_WEIGHT, weightOf } from "../raft/priority.ts";
 import type { Configuration, Member, NodeId } from "../raft/types.ts";
 
 /**
- * A configuration as bytes: voters, outgoing voters, standbys and spares as counted lists of ids,
- * then the members in the order of their ids, then their weights, unless all are the default.
- * lib/log/FORMAT.md has the offsets.
+ * A configuration as bytes: voters, outgoing voters, learners, standbys and spares as counted
+ * lists of ids, then the members in the order of their ids, then their weights, unless all are the
+ * default. lib/log/FORMAT.md has the offsets.
  */
 export function encodeConfiguration(configuration: Configuration): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(256);
   writeIds(writer, configuration.voters);
   writeIds(writer, configuration.votersOutgoing);
+  writeIds(writer, configuration.learners);
   writeIds(writer, configuration.standbys);
   writeIds(writer, configuration.spares);
   writer.u16(configuration.members.length);
@@ -33,6 +34,7 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration {
   const reader = new ByteReader(bytes);
   const voters = readIds(reader, "voters");
   const votersOutgoing = readIds(reader, "outgoing voters");
+  const learners = readIds(reader, "learners");
   const standbys = readIds(reader, "standbys");
   const spares = readIds(reader, "spares");
   const count = readCount(reader, "members");
@@ -43,6 +45,7 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration {
   const configuration = {
     voters,
     votersOutgoing,
+    learners,
     standbys,
     spares,
     members: readWeights(reader, members),
@@ -87,17 +90,17 @@ function requireSorted(ids: readonly NodeId[], what: string): void {
   }
 }
 
-/** The members are exactly the nodes of the four lists, and each has one role to come. */
+/** The members are exactly the nodes of the five lists, and each has one role to come. */
 function requireMembers(configuration: Configuration): void {
-  const { voters, votersOutgoing, standbys, spares, members } = configuration;
+  const { voters, votersOutgoing, learners, standbys, spares, members } = configuration;
   requireSorted(members.map((member) => member.id), "members");
   const known = new Set(members.map((member) => member.id));
-  const named = new Set([...voters, ...votersOutgoing, ...standbys, ...spares]);
+  const named = new Set([...voters, ...votersOutgoing, ...learners, ...standbys, ...spares]);
   for (const id of named) {
     if (!known.has(id)) throw new FormatError(`Node ${id} has a role but is not a member`);
   }
   if (named.size !== known.size) throw new FormatError("A member has no role");
-  const lasting = [...voters, ...standbys, ...spares];
+  const lasting = [...voters, ...learners, ...standbys, ...spares];
   if (new Set(lasting).size !== lasting.length) {
     throw new FormatError(`A node has two roles: ${lasting.join()}`);
   }

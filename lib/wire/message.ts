@@ -1,11 +1,13 @@
 /**
  * Raft messages as bytes: kind u8, flags u8, two zero bytes, then the fields in 64 bits each, in
  * the order of `lib/raft/types.ts`. An append request goes on with the number of its entries (u32),
- * their heads one after another, then their bodies one after another.
+ * their heads one after another, then their bodies one after another; a configuration goes on
+ * with its bytes as they are in the log.
  */
 import { ByteReader, type ByteWriter, FormatError } from "../base/bytes.ts";
 import { APPEND_ENTRIES_MAX } from "../base/limits.ts";
 import type { Entry, Message } from "../raft/types.ts";
+import { decodeConfiguration, encodeConfiguration } from "./configuration.ts";
 import { decodeEntryHead, encodeEntryHead, ENTRY_HEAD_BYTES, entryBody } from "./entry.ts";
 import { type EntryBody, type EntryHead, entryHead, entryOf, entrySizeBytes } from "./entry.ts";
 
@@ -22,6 +24,7 @@ export const MESSAGE_KINDS = {
   timeout_now: 9,
   removed: 10,
   snapshot_offer: 11,
+  configuration: 12,
 } as const satisfies Record<Message["type"], number>;
 
 const KINDS = new Map(
@@ -40,6 +43,9 @@ const FIXED_BYTES_MAX = 48;
 
 /** An upper bound of the size of `message`, exact up to its fixed part. */
 export function messageSizeBytes(message: Message): number {
+  if (message.type === "configuration") {
+    return FIXED_BYTES_MAX + encodeConfiguration(message.configuration).length;
+  }
   if (message.type !== "append_request") return FIXED_BYTES_MAX;
   let sizeBytes = FIXED_BYTES_MAX;
   for (const entry of message.entries) sizeBytes += entrySizeBytes(entry);
@@ -91,6 +97,9 @@ export function encodeMessage(writer: ByteWriter, message: Message): number {
       break;
     case "snapshot_offer":
       begin(0).u53(message.baseIndex).u53(message.baseTerm);
+      break;
+    case "configuration":
+      begin(0).u53(message.index).raw(encodeConfiguration(message.configuration));
       break;
   }
   return writer.length;
@@ -155,6 +164,11 @@ function decodeFields(reader: ByteReader, type: Message["type"], flags: number):
       return { type, term, configurationIndex: next() };
     case "snapshot_offer":
       return { type, term, baseIndex: next(), baseTerm: next() };
+    case "configuration": {
+      const index = next();
+      const configuration = decodeConfiguration(reader.raw(reader.remaining));
+      return { type, term, index, configuration };
+    }
   }
 }
 
@@ -170,6 +184,7 @@ const FLAGS: Record<Message["type"], number> = {
   timeout_now: 0,
   removed: 0,
   snapshot_offer: 0,
+  configuration: 0,
 };
 
 function encodeEntries(writer: ByteWriter, entries: readonly Entry[]): number {

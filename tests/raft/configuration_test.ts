@@ -8,13 +8,15 @@ import {
   EMPTY_CONFIGURATION,
   initialConfiguration,
   isJoint,
+  isReplica,
   isVoter,
   leaveJoint,
+  roleOf,
   votersOf,
 } from "../../lib/raft/configuration.ts";
 import { extraWaits, weightIn } from "../../lib/raft/priority.ts";
 import { hasQuorum } from "../../lib/raft/quorum.ts";
-import type { Configuration, ConfigurationChange } from "../../lib/raft/types.ts";
+import type { Configuration, ConfigurationChange, MemberRole } from "../../lib/raft/types.ts";
 import { memberOf } from "./harness.ts";
 
 function apply(configuration: Configuration, change: ConfigurationChange): Configuration {
@@ -72,11 +74,67 @@ test("changes that make no sense are refused", () => {
     "positive",
   );
   expect(refusal(THREE, { type: "assign", id: 2, role: "voter" })).toContain("voter already");
+  expect(refusal(THREE, { type: "assign", id: 2, role: "learner" })).toContain("voter already");
   expect(refusal(THREE, { type: "assign", id: 7, role: "voter" })).toContain("not a member");
   expect(refusal(THREE, { type: "remove", id: 7 })).toContain("not a member");
   expect(refusal(THREE, { type: "update_member", member: memberOf(7) })).toContain("not a member");
   const one = initialConfiguration([memberOf(1)]);
   expect(refusal(one, { type: "remove", id: 1 })).toContain("only voter");
+});
+
+const ROLES = ["voter", "learner", "standby", "spare"] as const;
+
+/** Three voters, and node 4 in a role. */
+function withFour(role: MemberRole): Configuration {
+  if (role === "voter") return initialConfiguration([1, 2, 3, 4].map(memberOf));
+  return apply(THREE, { type: "add", role, member: memberOf(4) });
+}
+
+test("every role can become every other one, but a spare no voter and a voter no learner", () => {
+  for (const from of ROLES) {
+    for (const to of ROLES) {
+      const start = withFour(from);
+      expect(roleOf(start, 4)).toBe(from);
+      const result = applyChange(start, { type: "assign", id: 4, role: to });
+      const isRefused = from === to || (from === "spare" && to === "voter") ||
+        (from === "voter" && to === "learner");
+      expect("invalid" in result).toBe(isRefused);
+      if ("invalid" in result) continue;
+      const next = result.configuration;
+      checkConfiguration(next);
+      // Only what changes who votes needs two entries.
+      expect(isJoint(next)).toBe(from === "voter" || to === "voter");
+      if (isJoint(next)) {
+        expect(next.votersOutgoing).toEqual(start.voters);
+        // Whoever leaves the voters votes, and is sent the log, until the second entry.
+        expect(roleOf(next, 4)).toBe("voter");
+        expect(isReplica(next, 4)).toBe(true);
+      }
+      const last = isJoint(next) ? leaveJoint(next) : next;
+      checkConfiguration(last);
+      expect(last).toEqual(withFour(to));
+      expect(isReplica(last, 4)).toBe(to !== "spare");
+    }
+  }
+});
+
+test("a member of any role is removed", () => {
+  for (const role of ROLES) {
+    const next = apply(withFour(role), { type: "remove", id: 4 });
+    expect(isJoint(next)).toBe(role === "voter");
+    expect(isJoint(next) ? leaveJoint(next) : next).toEqual(THREE);
+  }
+});
+
+test("the only voter stays one", () => {
+  const four = withFour("spare");
+  const alone = { ...four, voters: [1], standbys: [2, 3] };
+  checkConfiguration(alone);
+  for (const role of ["standby", "spare"] as const) {
+    expect(refusal(alone, { type: "assign", id: 1, role })).toContain("only voter");
+  }
+  expect(refusal(alone, { type: "remove", id: 1 })).toContain("only voter");
+  expect(refusal(four, { type: "assign", id: 4, role: "voter" })).toContain("standby first");
 });
 
 test("the number of members is bounded", () => {
@@ -97,11 +155,13 @@ test("every quorum meets every quorum of the configuration before and after", ()
     const changes = [
       { type: "add", role: "standby", member: memberOf(id) },
       { type: "assign", id, role: "voter" },
+      { type: "assign", id, role: "standby" },
+      { type: "assign", id, role: "spare" },
       { type: "remove", id },
     ] as const;
     const next = isJoint(configuration)
       ? { configuration: leaveJoint(configuration) }
-      : applyChange(configuration, changes[below(random, 3)]!);
+      : applyChange(configuration, changes[below(random, changes.length)]!);
     if ("invalid" in next) continue;
     checkConfiguration(next.configuration);
     for (let subset = 0; subset < 1 << ids.length; subset++) {

@@ -4,7 +4,7 @@ import { hasQuorum, majority, majorityValue, quorumValue, tally } from "../../li
 import type { Configuration, NodeId } from "../../lib/raft/types.ts";
 
 function configurationOf(voters: NodeId[], votersOutgoing: NodeId[] = []): Configuration {
-  return { voters, votersOutgoing, standbys: [], spares: [], members: [] };
+  return { voters, votersOutgoing, learners: [], standbys: [], spares: [], members: [] };
 }
 
 /** Every subset of the voters that is a majority, tried one by one. */

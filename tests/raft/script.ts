@@ -14,7 +14,9 @@ import type {
   ConfigurationChange,
   Effects,
   Entry,
+  MemberRole,
   NodeId,
+  NonVoter,
   ProposalResult,
   SnapshotBase,
   Status,
@@ -223,8 +225,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     session.cluster.bootstrap(ids);
     return [];
   },
-  /** `spare 4`: a node with an empty disk. */
-  spare: (session, { ids }) => {
+  /** `blank 4`: a node with an empty disk. */
+  blank: (session, { ids }) => {
     for (const id of ids) session.cluster.add(id);
     return [];
   },
@@ -257,12 +259,17 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const proposals = Array.from({ length: count }, () => ({ payload, checksum: 0 }));
     return describeResult(session.cluster.raft(ids[0]!).propose(proposals));
   },
-  /** `change 1 add 4`, also `promote`, `remove`, `update`, and `weigh` with `weight=0`. */
+  /**
+   * `change 1 add 4 as=spare` (a standby unless told), `assign` with `as=ROLE`, `promote`,
+   * `remove`, `update`, and `weigh` with `weight=0`.
+   */
   change: (session, { ids: [on, id], words: [, verb], options }) => {
     const member = memberOf(id!);
     const weight = Number(options.get("weight") ?? 1);
+    const role = (options.get("as") ?? "standby") as MemberRole;
     const changes: Readonly<Record<string, ConfigurationChange>> = {
-      add: { type: "add", role: "standby", member },
+      add: { type: "add", role: role as NonVoter, member },
+      assign: { type: "assign", id: id!, role },
       promote: { type: "assign", id: id!, role: "voter" },
       remove: { type: "remove", id: id! },
       update: { type: "update_member", member: { ...member, address: "elsewhere:9001" } },

@@ -232,7 +232,7 @@ class Run {
 
   #drawChange(node: TestNode): ConfigurationChange | undefined {
     const { configuration } = present(node.raft, "running node").status();
-    const { members, standbys } = configuration;
+    const { members, standbys, spares } = configuration;
     const standby = this.#pick(standbys);
     if (standby !== undefined && below(this.#random, 4) > 0) {
       return { type: "assign", id: standby, role: "voter" };
@@ -240,10 +240,19 @@ class Run {
     if (!this.#closed && members.length < 4 && this.#cluster.nodes.size < 9) {
       const id = this.#nextId++;
       this.#cluster.add(id);
-      return { type: "add", role: "standby", member: memberOf(id) };
+      const role = below(this.#random, 4) === 0 ? "spare" : "standby";
+      return { type: "add", role, member: memberOf(id) };
+    }
+    const spare = this.#pick(spares);
+    if (spare !== undefined && below(this.#random, 2) === 0) {
+      return { type: "assign", id: spare, role: "standby" };
     }
     const member = this.#pick(members);
     if (member === undefined) return undefined;
+    if (below(this.#random, 3) === 0) {
+      const role = below(this.#random, 2) === 0 ? "spare" : "standby";
+      return { type: "assign", id: member.id, role };
+    }
     return below(this.#random, 3) === 0
       ? { type: "update_member", member: { ...member, address: "elsewhere:9001" } }
       : { type: "remove", id: member.id };
@@ -333,12 +342,14 @@ class Run {
     return leaders.toSorted((a, b) => b.raft!.term - a.raft!.term)[0];
   }
 
-  /** Every member holds and commits the entry, no read is left waiting, no change is half done. */
+  /** All but spares hold and commit the entry, no read waits, no change is half done. */
   #isConverged(leader: TestNode, index: number): boolean {
     const { configuration, peers, commitIndex } = present(leader.raft, "leader").status();
     if (configuration.votersOutgoing.length > 0 || commitIndex < index) return false;
-    return peers.every(({ state }) => state === "replicate") &&
+    const holds = (id: NodeId) => !configuration.spares.includes(id);
+    return peers.every(({ id, state }) => !holds(id) || state === "replicate") &&
       configuration.members.every(({ id }) => {
+        if (!holds(id)) return true;
         const node = this.#cluster.node(id);
         return node.raft!.commitIndex >= index && this.#oracle.reads.pendingOf(node) === 0;
       });

@@ -36,6 +36,7 @@ function node(voters: number[]) {
   const configuration: Configuration = {
     voters,
     votersOutgoing: [],
+    learners: [],
     standbys: [],
     spares: [],
     members,

@@ -18,6 +18,7 @@ const payload = new Uint8Array([1, 2, 3, 4, 5]);
 const configuration: Configuration = {
   voters: [1, 2],
   votersOutgoing: [1, 7],
+  learners: [],
   standbys: [Number.MAX_SAFE_INTEGER],
   spares: [],
   members: [1, 2, 7, Number.MAX_SAFE_INTEGER].map((id) => ({
@@ -107,6 +108,9 @@ test("a configuration whose lists do not fit together is refused", () => {
     { ...configuration, voters: [1, 2, 5] },
     { ...configuration, standbys: [2, Number.MAX_SAFE_INTEGER] },
     { ...configuration, standbys: [] },
+    { ...configuration, learners: [Number.MAX_SAFE_INTEGER] },
+    { ...configuration, spares: [Number.MAX_SAFE_INTEGER] },
+    { ...configuration, spares: configuration.voters.slice(0, 1) },
     { ...configuration, members: [...configuration.members].reverse() },
     { ...configuration, voters: Array.from({ length: 33 }, (_, i) => i + 1) },
   ];

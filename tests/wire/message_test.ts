@@ -12,18 +12,19 @@ function command(index: number, term: number, payload: Uint8Array): Entry {
   return { type: "command", index, term, payload, checksum: crc32c(payload) };
 }
 
-const CONFIGURATION: Entry = {
+const CONFIGURATION = {
   type: "configuration",
   index: MAX - 1,
   term: MAX,
   configuration: {
     voters: [1, 2],
     votersOutgoing: [1, MAX],
-    standbys: [],
-    spares: [],
-    members: [1, 2, MAX].map((id) => ({ id, address: `host${id}:1`, httpUrl: "http://x/ä" })),
+    learners: [5],
+    standbys: [6],
+    spares: [MAX],
+    members: [1, 2, 5, 6, MAX].map((id) => ({ id, address: `host${id}:1`, httpUrl: "http://x/ä" })),
   },
-};
+} as const satisfies Entry;
 
 const ENTRIES: readonly Entry[] = [
   { type: "noop", index: MAX - 4, term: 1 },
@@ -77,6 +78,7 @@ const MESSAGES: readonly Message[] = [0, 1, MAX].flatMap((n): Message[] => [
   { type: "read_response", term: n, ticket: n, index: undefined },
   { type: "timeout_now", term: n },
   { type: "removed", term: n, configurationIndex: n },
+  { type: "configuration", term: n, index: n, configuration: CONFIGURATION.configuration },
 ]).concat([appendRequest(ENTRIES, MAX - 5), appendRequest(ENTRIES.slice(3), MAX - 2)]);
 
 function encode(message: Message): { bytes: Uint8Array<ArrayBuffer>; checkedEnd: number } {
@@ -95,7 +97,7 @@ function refusal(bytes: Uint8Array): unknown {
 }
 
 test("every message round-trips, at the extremes too", () => {
-  expect(new Set(MESSAGES.map((message) => message.type)).size).toBe(11);
+  expect(new Set(MESSAGES.map((message) => message.type)).size).toBe(12);
   for (const message of MESSAGES) {
     const { bytes } = encode(message);
     expect(decodeMessage(bytes)).toEqual(message);

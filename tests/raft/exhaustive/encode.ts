@@ -73,6 +73,7 @@ export function encodeCore(state: State): string {
     state.electionElapsed,
     state.electionTimeout,
     votesText.join(""),
+    state.told?.index,
   ];
   if (leadership !== undefined) {
     const { transfer } = leadership;

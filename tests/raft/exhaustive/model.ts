@@ -18,7 +18,7 @@ export interface Bounds extends Budget {
   readonly crashes: number;
   /** A node takes nothing in while so many of its writes are under way. */
   readonly writes: number;
-  readonly change: ConfigurationChange["type"] | undefined;
+  readonly change: "remove" | "promote" | "demote" | undefined;
 }
 
 /** A state of everything; never changed after it was made. */

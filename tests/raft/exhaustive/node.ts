@@ -336,9 +336,7 @@ function keyOf(input: Input): string | number {
     case "propose":
       return `propose ${input.sizeBytes}`;
     case "change":
-      return input.change.type === "assign" || input.change.type === "remove"
-        ? `${input.change.type} ${input.change.id}`
-        : `${input.change.type} ${input.change.member.id}`;
+      return JSON.stringify(input.change);
     case "transfer":
       return `transfer ${input.to}`;
     default:

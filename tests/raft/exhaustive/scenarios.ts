@@ -58,10 +58,11 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario("proposals", 9, { ...SECOND, proposals: 2 }, ESTABLISHED),
   scenario("heartbeats", 9, { ...SECOND, proposals: 1, beats: 2 }, ESTABLISHED),
   scenario("removal", 9, { ...SECOND, changes: 1, change: "remove" }, ESTABLISHED),
-  scenario("promotion", 11, { ...SECOND, changes: 1, change: "assign" }, {
+  scenario("promotion", 11, { ...SECOND, changes: 1, change: "promote" }, {
     ...ESTABLISHED,
     standbys: [3],
   }),
+  scenario("demotion", 9, { ...SECOND, changes: 1, change: "demote" }, ESTABLISHED),
   scenario("handover", 12, { ...SECOND, campaigns: 0, proposals: 1, transfers: 1 }, ESTABLISHED),
   scenario("everything", 11, {
     proposals: 2,

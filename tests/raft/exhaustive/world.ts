@@ -94,8 +94,11 @@ function changeOf(node: ModelNode, bounds: Bounds, id: NodeId): ConfigurationCha
   const { configuration } = node.core.configurations.latest;
   if (isJoint(configuration)) return undefined;
   if (bounds.change === "remove" && isMember(configuration, id)) return { type: "remove", id };
-  if (bounds.change === "assign" && configuration.standbys.includes(id)) {
+  if (bounds.change === "promote" && configuration.standbys.includes(id)) {
     return { type: "assign", id, role: "voter" };
+  }
+  if (bounds.change === "demote" && configuration.voters.includes(id)) {
+    return { type: "assign", id, role: "spare" };
   }
   return undefined;
 }
