@@ -122,19 +122,25 @@ function resume(options: OpenOptions, recovered: Recovered): Opened {
 
 /** The last segment, to be written on. */
 function reopen(disk: Disk, folder: string, recovered: Recovered): ActiveSegment {
-  const { sequence, salt, sizeBytes } = recovered.headers.at(-1)!;
+  const header = recovered.headers.at(-1)!;
+  const { sequence, salt, sizeBytes } = header;
   const file = disk.open(segmentPath(folder, sequence), { create: false });
-  const { end, lastUnitAt } = recovered;
+  const { end, lastUnit, lastUnitAt } = recovered;
   // What was written last may be in the system's cache only, and even there marked as written
-  // after a sync that failed. The same bytes once more make it durable, or fail.
-  rewrite(file, 0, SEGMENT_DATA_AT);
-  rewrite(file, lastUnitAt, end);
+  // after a sync that failed. The same bytes once more make it durable, or fail. They are those
+  // that were verified: another read might return something else.
+  writeHeader(file, header);
+  if (lastUnit.length > 0) file.write(lastUnitAt, lastUnit);
   file.sync();
   return { file, sequence, salt, sizeBytes, end };
 }
 
-function rewrite(file: DiskFile, start: number, end: number): void {
-  if (start < end) file.write(start, file.read(start, end - start));
+function writeHeader(file: DiskFile, header: SegmentHeader): void {
+  let at = 0;
+  for (const part of headerParts(header)) {
+    file.write(at, part);
+    at += part.length;
+  }
 }
 
 /** A new segment behind the last good batch; the torn one stays where it is, and out of use. */
@@ -162,11 +168,7 @@ function makeActive(disk: Disk, folder: string, header: SegmentHeader): ActiveSe
   const { sequence, salt, sizeBytes } = header;
   assert(sizeBytes > SEGMENT_DATA_AT, `segments of ${sizeBytes} bytes`);
   const file = createSegment(disk, folder, sequence, sizeBytes);
-  let at = 0;
-  for (const part of headerParts(header)) {
-    file.write(at, part);
-    at += part.length;
-  }
+  writeHeader(file, header);
   file.sync();
   return { file, sequence, salt, sizeBytes, end: SEGMENT_DATA_AT };
 }

@@ -34,6 +34,8 @@ export interface Recovered {
   readonly openBatchAt: number | undefined;
   /** Where the last batch or close record of the last segment begins: nothing proves its sync. */
   readonly lastUnitAt: number;
+  /** Its bytes, as they were verified. */
+  readonly lastUnit: Uint8Array;
   readonly lastBatch: number;
   readonly verdict: Verdict;
   /** The batch that was torn, when the verdict is `cut`. */
@@ -103,6 +105,7 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
     end: replay.end,
     openBatchAt: replay.openBatchAt,
     lastUnitAt: replay.lastUnitAt,
+    lastUnit: replay.lastUnit,
     lastBatch: replay.lastBatch,
     verdict: row.verdict,
     torn: row.verdict === "cut" ? finding : undefined,
@@ -136,6 +139,7 @@ function replaySegments(
     const bytes = readSegment(disk, path, header);
     if (!(bytes instanceof Uint8Array)) return bytes;
     const tail = replaySegment(path, bytes, header, next?.previousEnd, replay);
+    if (next === undefined) replay.endSegment(bytes);
     if (tail.tail !== "zeros") return tail;
     if (next !== undefined) replay.closeBatch();
   }

@@ -24,6 +24,7 @@ export class Replay {
   #end = 0;
   #openBatchAt: number | undefined;
   #lastUnitAt = 0;
+  #lastUnit = new Uint8Array(0);
 
   constructor(table: EntryTable, lastBatch: number) {
     this.table = table;
@@ -53,6 +54,17 @@ export class Replay {
   /** Where the last batch or close record begins; {@linkcode end} when the segment has none. */
   get lastUnitAt(): number {
     return this.#lastUnitAt;
+  }
+
+  /** The bytes of that batch or record. */
+  get lastUnit(): Uint8Array {
+    return this.#lastUnit;
+  }
+
+  /** The last segment was read: `bytes` is all of it. */
+  endSegment(bytes: Uint8Array): void {
+    // The copy lets go of the whole segment.
+    this.#lastUnit = bytes.slice(this.#lastUnitAt, this.#end);
   }
 
   startSegment(sequence: number, dataAt: number): void {

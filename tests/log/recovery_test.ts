@@ -196,15 +196,17 @@ test("bytes behind the end that nobody wrote are found", () => {
   expect(log.recovery.torn?.path).toBe(FIRST);
 });
 
-test("one damaged copy of a segment's header is made up for by the other, two are not", () => {
+test("one damaged copy of a segment's header is mended from the other, two are not", () => {
   const fixture = new Fixture();
   fixture.write({ entries: [command(1, 1)] });
   const disk = fixture.disk.crash(() => true);
   disk.damage(FIRST, 20, (byte) => byte ^ 1);
   const restarted = new Fixture({ disk });
   expect(restarted.log.lastIndex).toBe(1);
-  const twice = restarted.disk.crash(() => true);
-  twice.damage(FIRST, BLOCK_BYTES + 20, (byte) => byte ^ 1);
+  const mended = restarted.disk.crash(() => true);
+  mended.damage(FIRST, BLOCK_BYTES + 20, (byte) => byte ^ 1);
+  const twice = new Fixture({ disk: mended }).disk.crash(() => true);
+  for (const offset of [20, BLOCK_BYTES + 20]) twice.damage(FIRST, offset, (byte) => byte ^ 1);
   expectCorrupt(twice, FIRST);
 });
 
@@ -264,6 +266,32 @@ test("an unreadable segment is no end of the log", () => {
   const disk = fixture.disk.crash(() => true);
   disk.failNext("read", new Error("EIO"), "0001.segment", 1);
   expect(failure(() => new Fixture({ disk })).message).toContain("EIO");
+});
+
+test("what a read returned wrongly once is not there at the next start", () => {
+  for (let skip = 0; skip < 12; skip++) {
+    const fixture = new Fixture();
+    fixture.write({ hardState: { term: 1, votedFor: 7 }, entries: commands(1, 3, 1) });
+    const before = contents(fixture.log);
+    let disk = fixture.disk.crash(() => true);
+    let reads = 0;
+    disk.medium = {
+      // Somewhere in the last batch, or in what is read of other files.
+      read: (_path, _offset, bytes) => {
+        const at = bytes.findLastIndex((byte) => byte !== 0);
+        if (reads++ === skip && at >= 0) bytes[at] = bytes[at]! ^ 1;
+        return bytes;
+      },
+      writes: () => true,
+    };
+    try {
+      new Fixture({ disk });
+    } catch (error) {
+      expect(error).toMatchObject({ code: "CORRUPT" });
+    }
+    disk = disk.crash(() => true);
+    expect(contents(new Fixture({ disk }).log)).toEqual(before);
+  }
 });
 
 test("the log of another node or cluster is refused", () => {
