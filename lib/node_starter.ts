@@ -3,6 +3,7 @@
  * order, bottom up; what was started is on a stack that lets go of it in reverse, also when a later
  * part fails.
  */
+import type { Library } from "../ffi/library.ts";
 import { openLibrary } from "../ffi/open.ts";
 import { DatabaseError, messageOf } from "./base/errors.ts";
 import { CHECKPOINT_FRAMES } from "./base/limits.ts";
@@ -14,11 +15,13 @@ import { Membership } from "./cluster/membership.ts";
 import { ReplicaHandle } from "./database/replica_handle.ts";
 import { parseAddress } from "./io/address.ts";
 import { systemClock } from "./io/clock.ts";
+import type { Disk } from "./io/disk.ts";
 import { NodeDisk } from "./io/disk_node.ts";
 import { randomToken, randomU32, randomU53 } from "./io/entropy.ts";
 import { type DataFolder, openFolder } from "./io/folder.ts";
 import { SocketHttpClient } from "./io/http_client.ts";
 import { httpUrl } from "./io/http_server.ts";
+import type { Network } from "./io/network.ts";
 import { runtimeNetwork } from "./io/network_runtime.ts";
 import type { TwinProblem } from "./io/twin_file.ts";
 import { spawnSqlWorker } from "./io/worker.ts";
@@ -37,7 +40,7 @@ import { Server } from "./server/server.ts";
 import { BriefRunner } from "./session/brief_runner.ts";
 import { Maintenance } from "./session/maintenance.ts";
 import { SessionManager } from "./session/session_manager.ts";
-import { WorkerPool } from "./session/worker_pool.ts";
+import { type SpawnWorker, WorkerPool } from "./session/worker_pool.ts";
 import { controlCall } from "./transport/control_call.ts";
 import { Transport } from "./transport/transport.ts";
 
@@ -59,13 +62,32 @@ export interface StartedNode {
   readonly operations: NodeOperations;
 }
 
+/** Where a node meets the world. */
+export interface NodeEdges {
+  readonly disk: Disk;
+  readonly network: Network;
+  readonly openLibrary: () => Promise<Library>;
+  readonly spawnWorker: SpawnWorker;
+}
+
+/** The machine's own. */
+export function machineEdges(): NodeEdges {
+  return {
+    disk: new NodeDisk(),
+    network: runtimeNetwork(),
+    openLibrary,
+    spawnWorker: spawnSqlWorker,
+  };
+}
+
 /** Starts one node; used once. */
 export class NodeStarter {
   readonly #options: NodeOptions;
   readonly #stack: AsyncDisposableStack;
   readonly #log: Log;
-  readonly #disk = new NodeDisk();
-  readonly #network = runtimeNetwork();
+  readonly #edges: NodeEdges;
+  readonly #disk: Disk;
+  readonly #network: Network;
   readonly #clock = systemClock;
   readonly #random: Random = new SeededRandom(randomU32());
   #stopped = false;
@@ -80,8 +102,14 @@ export class NodeStarter {
   #sessions: SessionManager | undefined;
   #machine: SqliteMachine | undefined;
 
-  /** @param stack Takes everything that was started. */
-  constructor(options: NodeOptions, stack: AsyncDisposableStack) {
+  /**
+   * @param stack Takes everything that was started.
+   * @param edges Others than the machine's own, to watch what crosses them.
+   */
+  constructor(options: NodeOptions, stack: AsyncDisposableStack, edges = machineEdges()) {
+    this.#edges = edges;
+    this.#disk = edges.disk;
+    this.#network = edges.network;
     this.#options = options;
     this.#stack = stack;
     this.#log = options.log ?? silentLog;
@@ -152,7 +180,7 @@ export class NodeStarter {
     readonly operations: NodeOperations;
   }): Promise<void> {
     const { folder, log, transport, sessions, operations } = parts;
-    const library = await openLibrary();
+    const library = await this.#edges.openLibrary();
     const machine = new SqliteMachine({
       disk: this.#disk,
       folder: folder.path,
@@ -287,7 +315,7 @@ export class NodeStarter {
 
   #newPool(libraryPath: string, folder: string, sessions: SessionManager): WorkerPool {
     const setup = { libraryPath, databasePath: databasePath(folder) };
-    return new WorkerPool(spawnSqlWorker, {
+    return new WorkerPool(this.#edges.spawnWorker, {
       setup,
       clock: this.#clock,
       events: {

@@ -1,13 +1,24 @@
 /**
  * The load generator, a process of its own: raw keep-alive connections, prebuilt requests, no
- * promise and no parsing of JSON on the way. Reads a job from its first argument, prints a
- * measurement.
+ * promise and no parsing of JSON on the way. Reads a job from the file that its first argument
+ * names, prints a measurement.
+ *
+ * In a closed loop every client sends when it has its answer. In an open loop requests are due at
+ * random times of a Poisson process, and a latency runs from the time a request was due: a server
+ * that stands still is charged for all that had to wait, not for one request only.
  */
+import { readFileSync } from "node:fs";
 import { below, SeededRandom } from "../../lib/base/random.ts";
+import { LoadConnection } from "./load_connection.ts";
 import { Latencies, type Measurement } from "./measurement.ts";
-import { flushedBytes, readUsage, type Usage } from "./processes.ts";
-import { type RequestPlan, RequestTemplate } from "./request_template.ts";
-import { ResponseParser } from "./response_parser.ts";
+import {
+  flushedBytes,
+  readUsage,
+  residentMib,
+  type Usage,
+  usagePerOperation,
+} from "./processes.ts";
+import type { RequestPlan } from "./request_template.ts";
 
 /** What to measure. */
 export interface LoadJob {
@@ -15,6 +26,8 @@ export interface LoadJob {
   readonly port: number;
   readonly plan: RequestPlan;
   readonly clients: number;
+  /** Requests due in each second; a closed loop without it. */
+  readonly ratePerSecond?: number;
   readonly warmupMs: number;
   readonly measureMs: number;
   /** The first number of the sequence that fills slots. */
@@ -28,157 +41,192 @@ export interface LoadJob {
 const DRAIN_MS = 30_000;
 /** Pause of one client after an answer that is no success. */
 const ERROR_PAUSE_MS = 10;
+/** How often an open loop looks which requests are due. */
+const DUE_POLL_MS = 1;
+/** Requests that may wait for a connection; more means that the rate is far too high. */
+const WAITING_MAX = 1_000_000;
 
 class Load {
   readonly #job: LoadJob;
   readonly #random: SeededRandom;
   readonly #latencies = new Latencies();
-  readonly #must: Buffer;
-  readonly #mustNot: Buffer;
   readonly #done: (measurement: Measurement) => void;
+  readonly #idle: LoadConnection[] = [];
+  /** When the requests that wait for a connection were due, from `#waitingFirst` on. */
+  readonly #waiting: number[] = [];
+  #waitingFirst = 0;
+  #nextDueMs = 0;
   #sequence: number;
   #phase: "warmup" | "measure" | "drain" = "warmup";
   #open = 0;
+  #answered = 0;
   #errors = 0;
   #errorSample: string | undefined;
   #startMs = 0;
+  #endMs = Infinity;
+  #diskBefore: number | undefined;
   #before: Usage | undefined;
-  #diskBefore = 0;
   #cpuBefore: NodeJS.CpuUsage | undefined;
-  #result: Measurement | undefined;
+  #costs: Omit<Measurement, "p50Ms" | "p99Ms" | "p999Ms" | "maxMs"> | undefined;
 
   constructor(job: LoadJob, done: (measurement: Measurement) => void) {
     this.#job = job;
     this.#random = new SeededRandom(job.seed);
     this.#sequence = job.sequenceStart;
-    this.#must = Buffer.from(job.plan.must);
-    this.#mustNot = Buffer.from(job.plan.mustNot);
     this.#done = done;
   }
 
   async run(): Promise<void> {
-    const { host, port, plan, clients } = this.#job;
-    const starts: (() => void)[] = [];
-    for (let client = 0; client < clients; client++) {
-      starts.push(await this.#connect(host, port, plan));
+    for (let client = 0; client < this.#job.clients; client++) {
+      this.#idle.push(await this.#connect());
     }
-    for (const start of starts) start();
+    this.#open = this.#idle.length;
+    if (this.#job.ratePerSecond === undefined) {
+      for (const connection of this.#idle.splice(0)) this.#send(connection, performance.now());
+    } else {
+      this.#nextDueMs = performance.now();
+      this.#arrive();
+    }
     setTimeout(() => this.#begin(), this.#job.warmupMs);
   }
 
-  async #connect(host: string, port: number, plan: RequestPlan): Promise<() => void> {
-    const template = new RequestTemplate(plan, `${host}:${port}`);
-    let sentMs = 0;
-    let unsent: Buffer | undefined;
-    const send = () => {
-      if (this.#phase === "drain") {
-        this.#open--;
-        socket.end();
-        this.#settle();
-        return;
-      }
-      this.#fill(template, plan);
-      sentMs = performance.now();
-      const written = socket.write(template.bytes);
-      unsent = written < template.bytes.length ? template.bytes.subarray(written) : undefined;
-    };
-    const parser = new ResponseParser((status, body) => {
-      if (this.#isGood(template, status, body)) {
-        if (this.#phase === "measure" && sentMs >= this.#startMs) {
-          this.#latencies.add(performance.now() - sentMs);
-        }
-        send();
-      } else {
-        this.#fault(`${status} ${body.toString("latin1", 0, 300)}`);
-        setTimeout(send, ERROR_PAUSE_MS);
-      }
-    });
-    const socket = await Bun.connect({
-      hostname: host,
-      port,
-      socket: {
-        data: (_, chunk) => parser.push(chunk),
-        drain: (socket) => {
-          if (unsent === undefined) return;
-          const written = socket.write(unsent);
-          unsent = written < unsent.length ? unsent.subarray(written) : undefined;
-        },
-        close: () => {
-          if (this.#phase !== "drain") throw new Error("The server closed a connection");
-        },
-        error: (_, error) => {
-          throw error;
-        },
+  async #connect(): Promise<LoadConnection> {
+    const connection: LoadConnection = await LoadConnection.open(this.#job, this.#job.plan, {
+      onAnswer: (good, sample) => this.#answer(connection, good, sample),
+      onClose: () => {
+        if (this.#phase !== "drain") throw new Error("The server closed a connection");
       },
     });
-    socket.setNoDelay(true);
-    this.#open++;
-    return send;
+    return connection;
   }
 
-  #fill(template: RequestTemplate, plan: RequestPlan): void {
-    const slot = plan.slot;
+  #answer(connection: LoadConnection, good: boolean, sample: () => string): void {
+    if (!good) {
+      this.#errors++;
+      this.#errorSample ??= sample();
+      setTimeout(() => this.#next(connection), ERROR_PAUSE_MS);
+      return;
+    }
+    const { dueMs } = connection;
+    // In an open loop every request that was due within the window counts, however late its answer.
+    const late = this.#phase === "drain" && this.#job.ratePerSecond === undefined;
+    if (dueMs >= this.#startMs && dueMs < this.#endMs && this.#phase !== "warmup" && !late) {
+      this.#latencies.add(performance.now() - dueMs);
+    }
+    if (this.#phase === "measure") this.#answered++;
+    this.#next(connection);
+  }
+
+  /** Gives a connection that is free its next request. */
+  #next(connection: LoadConnection): void {
+    const dueMs = this.#job.ratePerSecond === undefined
+      ? this.#phase === "drain" ? undefined : performance.now()
+      : this.#waiting[this.#waitingFirst++];
+    if (dueMs !== undefined) this.#send(connection, dueMs);
+    else if (this.#phase === "drain") this.#retire(connection);
+    else {
+      this.#forgetSent();
+      this.#idle.push(connection);
+    }
+  }
+
+  #forgetSent(): void {
+    this.#waiting.length = 0;
+    this.#waitingFirst = 0;
+  }
+
+  #retire(connection: LoadConnection): void {
+    this.#open--;
+    connection.end();
+    this.#settle();
+  }
+
+  /** Sends what is due by now, and looks again soon. */
+  #arrive(): void {
+    const untilMs = Math.min(performance.now(), this.#endMs);
+    while (this.#nextDueMs < untilMs) {
+      this.#waiting.push(this.#nextDueMs);
+      const share = (this.#random.next() + 1) / 0x1_0000_0001;
+      this.#nextDueMs += -Math.log(share) * 1000 / this.#job.ratePerSecond!;
+    }
+    if (this.#waiting.length - this.#waitingFirst > WAITING_MAX) {
+      throw new Error(`${WAITING_MAX} requests wait: the rate is too high for this server`);
+    }
+    while (this.#waitingFirst < this.#waiting.length) {
+      const connection = this.#idle.pop();
+      if (connection === undefined) break;
+      this.#send(connection, this.#waiting[this.#waitingFirst++]!);
+    }
+    if (this.#phase !== "drain") setTimeout(() => this.#arrive(), DUE_POLL_MS);
+  }
+
+  #send(connection: LoadConnection, dueMs: number): void {
+    const { template } = connection;
+    const { slot } = this.#job.plan;
     for (let index = 0; index < template.slots; index++) {
       const value = slot.type === "sequence"
         ? this.#sequence++
         : slot.first + below(this.#random, slot.count);
       template.set(index, value);
     }
-  }
-
-  #isGood(template: RequestTemplate, status: number, body: Buffer): boolean {
-    const plan = this.#job.plan;
-    return status === 200 && body.length >= plan.bodyBytesMin && body.includes(this.#must) &&
-      !body.includes(this.#mustNot) && (!plan.echo || body.includes(template.digits(0)));
-  }
-
-  #fault(sample: string): void {
-    this.#errors++;
-    this.#errorSample ??= sample;
+    connection.send(dueMs);
   }
 
   #begin(): void {
-    this.#phase = "measure";
     this.#diskBefore = flushedBytes();
     this.#before = readUsage(this.#job.serverPids);
     this.#cpuBefore = process.cpuUsage();
+    this.#phase = "measure";
     this.#startMs = performance.now();
     setTimeout(() => this.#finish(), this.#job.measureMs);
   }
 
   #finish(): void {
+    this.#endMs = performance.now();
+    if (this.#job.ratePerSecond !== undefined) this.#arrive();
     this.#phase = "drain";
-    const seconds = (performance.now() - this.#startMs) / 1000;
+    const seconds = (this.#endMs - this.#startMs) / 1000;
     const cpu = process.cpuUsage(this.#cpuBefore);
     const after = readUsage(this.#job.serverPids);
-    const operations = this.#latencies.count;
-    const diskBytes = (flushedBytes() - this.#diskBefore) / operations;
-    const [p50Ms, p99Ms] = this.#latencies.quantiles([0.5, 0.99]);
-    this.#result = {
+    const operations = this.#answered;
+    const diskAfter = flushedBytes();
+    const [leaderPid] = this.#job.serverPids;
+    this.#costs = {
       operations,
       seconds,
       operationsPerSecond: operations / seconds,
-      p50Ms: p50Ms!,
-      p99Ms: p99Ms!,
+      offeredPerSecond: this.#job.ratePerSecond,
       errors: this.#errors,
       errorSample: this.#errorSample,
-      serverCpuUs: (after.cpuUs - this.#before!.cpuUs) / operations,
       generatorCpuUs: (cpu.user + cpu.system) / operations,
-      leaderWrittenBytes: (after.writtenBytes - this.#before!.writtenBytes) / operations,
-      diskBytes,
+      generatorShare: (cpu.user + cpu.system) / 1e6 / seconds,
+      ...usagePerOperation(this.#before!, after, operations),
+      diskBytes: diskAfter === undefined || this.#diskBefore === undefined
+        ? undefined
+        : (diskAfter - this.#diskBefore) / operations,
+      leaderResidentMib: leaderPid === undefined ? undefined : residentMib(leaderPid),
     };
+    for (const connection of this.#idle.splice(0)) this.#retire(connection);
     setTimeout(() => {
       throw new Error(`${this.#open} requests were not answered within ${DRAIN_MS} ms`);
     }, DRAIN_MS);
   }
 
   #settle(): void {
-    if (this.#open === 0) this.#done(this.#result!);
+    if (this.#open > 0) return;
+    const [p50Ms, p99Ms, p999Ms, maxMs] = this.#latencies.quantiles([0.5, 0.99, 0.999, 1]);
+    this.#done({
+      ...this.#costs!,
+      p50Ms: p50Ms!,
+      p99Ms: p99Ms!,
+      p999Ms: p999Ms!,
+      maxMs: maxMs!,
+    });
   }
 }
 
 if (import.meta.main) {
-  const job = JSON.parse(process.argv[2]!) as LoadJob;
+  const job = JSON.parse(readFileSync(process.argv[2]!, "utf8")) as LoadJob;
   const load = new Load(job, (measurement) => {
     process.stdout.write(`${JSON.stringify(measurement)}\n`, () => process.exit(0));
   });

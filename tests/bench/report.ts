@@ -1,14 +1,18 @@
-/** The table of a run, for people. */
+/** The tables of a run, for people. */
 import { cpus, release, totalmem } from "node:os";
 import type { FailoverResult } from "./failover.ts";
-import type { Measurement } from "./measurement.ts";
+import type { Costs, Measurement } from "./measurement.ts";
+import type { RecoveryResult } from "./recovery.ts";
+import { figure, textTable } from "./text_table.ts";
 
 /** One line of the result. */
 export interface Row {
   readonly workload: string;
   readonly system: string;
+  /** The median of every figure. */
   readonly measurement: Measurement;
-  /** Operations per second of every round; the measurement is that of the median round. */
+  readonly costs: Costs | undefined;
+  /** Operations per second of every round. */
   readonly rounds: readonly number[];
 }
 
@@ -17,10 +21,13 @@ export interface Result {
   readonly startedAt: string;
   readonly machine: string;
   readonly versions: Readonly<Record<string, string>>;
+  readonly durability: Readonly<Record<string, string>>;
   readonly nodes: number;
   readonly seconds: number;
+  readonly repeats: number;
   readonly rows: readonly Row[];
   readonly failover: Readonly<Record<string, FailoverResult>>;
+  readonly recovery: Readonly<Record<string, RecoveryResult>>;
 }
 
 /** What the numbers were measured on. */
@@ -32,61 +39,19 @@ export function describeMachine(): string {
   return `${processors.length} × ${model}, ${memoryGib} GiB, ${software}`;
 }
 
-const HEADINGS = [
-  "workload",
-  "system",
-  "ops/s",
-  "p50 ms",
-  "p99 ms",
-  "server CPU µs/op",
-  "disk bytes/op",
-  "leader wrote/op",
-  "generator µs/op",
-  "errors",
-  "× rqlite",
-  "× sqlite",
-];
-
-/** The result as text, with the ratio of every line to rqlite's best and to plain SQLite's. */
+/** All tables of a run. */
 export function formatResult(result: Result): string {
-  const lines = [HEADINGS];
-  for (const row of result.rows) {
-    const m = row.measurement;
-    lines.push([
-      row.workload,
-      row.system,
-      Math.round(m.operationsPerSecond).toLocaleString("en-US"),
-      m.p50Ms.toFixed(m.p50Ms < 0.1 ? 4 : 2),
-      m.p99Ms.toFixed(m.p99Ms < 0.1 ? 4 : 2),
-      m.serverCpuUs.toFixed(m.serverCpuUs < 10 ? 1 : 0),
-      Math.round(m.diskBytes).toLocaleString("en-US"),
-      Math.round(m.leaderWrittenBytes).toLocaleString("en-US"),
-      m.generatorCpuUs.toFixed(1),
-      String(m.errors),
-      ratio(result.rows, row, "rqlite"),
-      ratio(result.rows, row, "sqlite"),
-    ]);
-  }
+  const { versions, durability } = result;
   const parts = [
     `${result.startedAt}, ${result.machine}`,
-    Object.entries(result.versions).map(([name, version]) => `${name} ${version}`).join(", ") +
-    `; ${result.nodes} nodes, ${result.seconds} s for each measurement`,
+    `${result.nodes} nodes; median of ${result.repeats} measurements of ${result.seconds} s each`,
+    ...Object.keys(versions).map((name) =>
+      `${name} ${versions[name]}: a write is answered when ${durability[name]}`
+    ),
   ];
-  if (result.rows.length > 0) parts.push("", table(lines));
-  const failovers = Object.entries(result.failover);
-  if (failovers.length > 0) {
-    const rows = [["leader killed", "median ms", "max ms", "each ms", "writes acknowledged"]];
-    for (const [system, f] of failovers) {
-      rows.push([
-        system,
-        f.medianMs.toFixed(0),
-        f.maxMs.toFixed(0),
-        f.outagesMs.map((ms) => ms.toFixed(0)).join(" "),
-        String(f.acknowledged),
-      ]);
-    }
-    parts.push("", table(rows));
-  }
+  if (result.rows.length > 0) parts.push("", speedTable(result.rows), "", costTable(result.rows));
+  if (Object.keys(result.failover).length > 0) parts.push("", failoverTable(result.failover));
+  if (Object.keys(result.recovery).length > 0) parts.push("", recoveryTable(result.recovery));
   for (const row of result.rows) {
     if (row.measurement.errorSample === undefined) continue;
     parts.push(`${row.workload} ${row.system}: ${row.measurement.errorSample}`);
@@ -94,9 +59,77 @@ export function formatResult(result: Result): string {
   return parts.join("\n");
 }
 
+function speedTable(rows: readonly Row[]): string {
+  const lines = [[
+    ...["workload", "system", "ops/s", "lowest", "highest", "p50 ms", "p99 ms", "p99.9 ms"],
+    ...["offered/s", "errors", "client CPU %", "× rqlite", "× sqlite"],
+  ]];
+  for (const row of rows) {
+    const m = row.measurement;
+    lines.push([
+      row.workload,
+      row.system,
+      figure(m.operationsPerSecond),
+      figure(Math.min(...row.rounds)),
+      figure(Math.max(...row.rounds)),
+      figure(m.p50Ms),
+      figure(m.p99Ms),
+      figure(m.p999Ms),
+      figure(m.offeredPerSecond),
+      String(m.errors),
+      figure(m.generatorShare * 100),
+      ratio(rows, row, "rqlite"),
+      ratio(rows, row, "sqlite"),
+    ]);
+  }
+  return textTable(lines, 2);
+}
+
+/** What one operation costs. */
+function costTable(rows: readonly Row[]): string {
+  const lines = [[
+    ...["workload", "system", "server CPU µs", "leader", "followers", "client", "disk bytes"],
+    ...["leader wrote", "wire bytes", "leader calls", "follower calls", "leader fsyncs"],
+    ...["allocated bytes", "leader MiB"],
+  ]];
+  for (const { workload, system, measurement: m, costs } of rows) {
+    const figures = [
+      ...[m.serverCpuUs, m.leaderCpuUs, m.followersCpuUs, m.generatorCpuUs, m.diskBytes],
+      ...[m.leaderWrittenBytes, m.wireBytes, costs?.leaderCalls, costs?.followerCalls],
+      ...[costs?.leaderSyncs, costs?.allocatedBytes, m.leaderResidentMib],
+    ];
+    lines.push([workload, system, ...figures.map(figure)]);
+  }
+  return textTable(lines, 2);
+}
+
+function failoverTable(failover: Result["failover"]): string {
+  const lines = [["leader killed", "each ms", "median ms", "max ms", "writes acknowledged"]];
+  for (const [system, f] of Object.entries(failover)) {
+    const each = f.outagesMs.map((ms) => ms.toFixed(0)).join(" ");
+    lines.push([system, each, ...[f.medianMs, f.maxMs, f.acknowledged].map(figure)]);
+  }
+  return textTable(lines, 2);
+}
+
+function recoveryTable(recovery: Result["recovery"]): string {
+  const lines = [[
+    ...["with rows", "rows", "follower restart ms", "fresh node ms", "cold start ms"],
+    ...["leader disk bytes/insert", "highest MiB of a node"],
+  ]];
+  for (const [system, r] of Object.entries(recovery)) {
+    const figures = [
+      ...[r.rows, r.followerRestartMs, r.freshNodeMs, r.coldStartMs],
+      ...[r.diskBytesPerInsert, r.peakResidentMib],
+    ];
+    lines.push([system, ...figures.map(figure)]);
+  }
+  return textTable(lines, 1);
+}
+
 /** How the line compares with the fastest line of `system` for the same workload. */
 function ratio(rows: readonly Row[], row: Row, system: string): string {
-  if (row.system.split(" ")[0] === system) return "";
+  if (row.system.split(" ")[0] === system || row.measurement.offeredPerSecond) return "";
   const kind = (name: string) => name.split("-")[0];
   const peers = rows.filter((other) => {
     if (other.system.split(" ")[0] !== system) return false;
@@ -108,18 +141,4 @@ function ratio(rows: readonly Row[], row: Row, system: string): string {
   if (peers.length === 0) return "";
   const best = Math.max(...peers.map((peer) => peer.measurement.operationsPerSecond));
   return (row.measurement.operationsPerSecond / best).toFixed(2);
-}
-
-function table(lines: readonly (readonly string[])[]): string {
-  const widths = lines[0]!.map((_, column) => {
-    return Math.max(...lines.map((line) => line[column]!.length));
-  });
-  const format = (line: readonly string[]) => {
-    const cells = line.map((cell, column) => {
-      return column < 2 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!);
-    });
-    return `| ${cells.join(" | ")} |`;
-  };
-  const rule = `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`;
-  return [format(lines[0]!), rule, ...lines.slice(1).map(format)].join("\n");
 }

@@ -1,5 +1,6 @@
-import { LocalCluster } from "../../../lib/demo/nodes.ts";
-import { temporaryFolder } from "../../../lib/io/process.ts";
+import { LocalCluster, NodeProcess } from "../../../lib/demo/nodes.ts";
+import { freePorts, temporaryFolder } from "../../../lib/io/process.ts";
+import { waitUntil } from "../../../lib/demo/wait.ts";
 import { SLOT, SLOT_MIN } from "../request_template.ts";
 import {
   type ClusterSystem,
@@ -23,10 +24,13 @@ const CLOSE = `{"type":"close"}`;
 export class Dqlite implements ClusterSystem {
   readonly type = "cluster";
   readonly name = "dqlite";
+  readonly durability = "a majority of the nodes has written and synced it (fdatasync of the log)";
   readonly #folder = temporaryFolder("dqlite-bench-dqlite-");
   readonly #command: readonly string[];
   readonly #count: number;
   #cluster: LocalCluster | undefined;
+  /** Nodes beyond those that the cluster began with. */
+  readonly #extra: NodeProcess[] = [];
 
   /** @param command The program, before its first argument. */
   constructor(count: number, command: readonly string[]) {
@@ -52,10 +56,7 @@ export class Dqlite implements ClusterSystem {
     return [...this.#cluster!.nodes]
       .sort((a, b) => Number(b === leader) - Number(a === leader))
       .filter((node) => node.running)
-      .map((node) => {
-        const { hostname, port } = new URL(node.url);
-        return { pid: node.pid, host: hostname, port: Number(port) };
-      });
+      .map(serverOf);
   }
 
   variants(kind: WorkloadKind): readonly Variant[] {
@@ -108,15 +109,19 @@ export class Dqlite implements ClusterSystem {
   }
 
   async number(query: string): Promise<number> {
-    const reply = JSON.parse(await this.#send(query)) as {
-      results: { response: { result: { rows: { value: string }[][] } } }[];
-    };
-    return Number(reply.results[0]!.response.result.rows[0]![0]!.value);
+    return numberOf(await this.#send(query));
+  }
+
+  async numberAt(node: ServerNode, query: string): Promise<number> {
+    return numberOf(await this.#sendTo(`http://${node.host}:${node.port}`, query));
   }
 
   async #send(sql: string): Promise<string> {
-    const leader = await this.#cluster!.leader(START_TIMEOUT_MS);
-    const response = await fetch(leader.url + PATH, {
+    return await this.#sendTo((await this.#cluster!.leader(START_TIMEOUT_MS)).url, sql);
+  }
+
+  async #sendTo(url: string, sql: string): Promise<string> {
+    const response = await fetch(url + PATH, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: pipeline(execute(sql, [])),
@@ -132,15 +137,67 @@ export class Dqlite implements ClusterSystem {
     await this.#cluster!.nodes.find((node) => node.pid === pid)!.kill();
   }
 
+  async launchKilled(): Promise<readonly ServerNode[]> {
+    const killed = this.#cluster!.nodes.filter((node) => !node.running);
+    await Promise.all(killed.map((node) => node.start()));
+    return killed.map(serverOf);
+  }
+
+  async addNode(): Promise<ServerNode> {
+    const [listenPort, httpPort] = await freePorts(2);
+    const name = `x${this.#extra.length + 1}`;
+    const node = new NodeProcess({
+      name,
+      command: this.#command,
+      folder: `${this.#folder.path}/${name}`,
+      listenPort: listenPort!,
+      httpPort: httpPort!,
+      join: this.#cluster!.nodes.map((member) => member.address),
+    });
+    this.#extra.push(node);
+    await node.start();
+    return serverOf(node);
+  }
+
   async restart(): Promise<void> {
+    for (const node of this.#extra.splice(0)) await this.#remove(node);
     for (const node of this.#cluster!.nodes) if (!node.running) await node.start();
     await this.#cluster!.waitReady(START_TIMEOUT_MS);
   }
 
+  /** Takes a node out of the cluster that was added. */
+  async #remove(node: NodeProcess): Promise<void> {
+    const { nodeId } = await node.cluster();
+    await waitUntil(`node ${nodeId} is removed`, START_TIMEOUT_MS, async () => {
+      const leader = await this.#cluster!.leader(START_TIMEOUT_MS);
+      const reply = await fetch(`${leader.url}/cluster/remove`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ id: nodeId }),
+      });
+      await reply.arrayBuffer();
+      return reply.ok;
+    });
+    await node.kill();
+  }
+
   async stop(): Promise<void> {
+    for (const node of this.#extra) await node.kill();
     await this.#cluster?.close();
     this.#folder.remove();
   }
+}
+
+function serverOf(node: NodeProcess): ServerNode {
+  const { hostname, port } = new URL(node.url);
+  return { pid: node.pid, host: hostname, port: Number(port) };
+}
+
+function numberOf(text: string): number {
+  const reply = JSON.parse(text) as {
+    results: { response: { result: { rows: { value: string }[][] } } }[];
+  };
+  return Number(reply.results[0]!.response.result.rows[0]![0]!.value);
 }
 
 function pipeline(...requests: readonly string[]): string {

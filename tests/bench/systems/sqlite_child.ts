@@ -1,7 +1,10 @@
 /** Measures SQLite in this process: one connection, prepared statements, no network. */
+import { openLibrary } from "../../../ffi/open.ts";
 import { below, SeededRandom } from "../../../lib/base/random.ts";
-import { Latencies } from "../measurement.ts";
-import { flushedBytes, readUsage } from "../processes.ts";
+import { Connection } from "../../../lib/database/connection.ts";
+import type { Statement } from "../../../lib/database/statement.ts";
+import { Latencies, type Measurement } from "../measurement.ts";
+import { flushedBytes, readUsage, residentMib, usagePerOperation } from "../processes.ts";
 import { SLOT_MIN } from "../request_template.ts";
 import type { SqliteJob } from "./sqlite.ts";
 import {
@@ -15,55 +18,44 @@ import {
   TRANSACTION_ROWS,
 } from "./system.ts";
 
-interface Statement {
-  run(...args: unknown[]): unknown;
-  get(...args: unknown[]): unknown;
-  all(...args: unknown[]): unknown[];
-}
-interface Database {
-  exec(sql: string): void;
-  prepare(sql: string): Statement;
-  close(): void;
-}
-
 /** One operation of the workload; throws when its result is not right. */
-function operation(database: Database, job: SqliteJob): () => void {
+function operation(database: Connection, job: SqliteJob): () => void {
   const random = new SeededRandom(1);
   let n = SLOT_MIN;
-  const insert = database.prepare(INSERT);
+  const prepare = (sql: string): Statement => database.prepareOwned(sql).statement!;
+  const insert = prepare(INSERT);
+  const rowsOf = (statement: Statement, first: number, count: number) => {
+    const rows = statement.run([BigInt(first)]).rows.decode();
+    if (rows.length !== count) throw new Error(`${rows.length} rows`);
+  };
   switch (job.kind) {
     case "insert":
-      return () => insert.run(n++, PAYLOAD);
+      return () => void insert.run([BigInt(n++), PAYLOAD]);
     case "transaction": {
-      const begin = database.prepare("BEGIN IMMEDIATE");
-      const commit = database.prepare("COMMIT");
+      const begin = prepare("BEGIN IMMEDIATE");
+      const commit = prepare("COMMIT");
       return () => {
         begin.run();
-        for (let row = 0; row < TRANSACTION_ROWS; row++) insert.run(n++, PAYLOAD);
+        for (let row = 0; row < TRANSACTION_ROWS; row++) insert.run([BigInt(n++), PAYLOAD]);
         commit.run();
       };
     }
     case "read": {
-      const read = database.prepare(READ);
-      return () => {
-        if (read.get(SLOT_MIN + below(random, READ_ROWS)) === undefined) throw new Error("No row");
-      };
+      const read = prepare(READ);
+      return () => rowsOf(read, SLOT_MIN + below(random, READ_ROWS), 1);
     }
     case "scan": {
-      const scan = database.prepare(SCAN);
-      return () => {
-        const rows = scan.all(SLOT_MIN + below(random, READ_ROWS - SCAN_ROWS + 1));
-        if (rows.length !== SCAN_ROWS) throw new Error(`${rows.length} rows`);
-      };
+      const scan = prepare(SCAN);
+      const firsts = READ_ROWS - SCAN_ROWS + 1;
+      return () => rowsOf(scan, SLOT_MIN + below(random, firsts), SCAN_ROWS);
     }
   }
 }
 
 async function main(): Promise<void> {
   const job = JSON.parse(process.argv[2]!) as SqliteJob;
-  const module = "node:sqlite";
-  const { DatabaseSync } = await import(module);
-  const database = new DatabaseSync(`${job.folder}/plain.db`) as Database;
+  const library = await openLibrary();
+  const database = Connection.open(library, `${job.folder}/plain.db`, { role: "plain" });
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`PRAGMA synchronous = ${job.synced ? "FULL" : "OFF"}`);
   for (const statement of SCHEMA) database.exec(statement);
@@ -72,6 +64,7 @@ async function main(): Promise<void> {
   const latencies = new Latencies();
   const diskBefore = flushedBytes();
   const before = readUsage([process.pid]);
+  const cpuBefore = process.cpuUsage();
   const startMs = performance.now();
   let nowMs = startMs;
   for (const endMs = startMs + job.measureMs; nowMs < endMs;) {
@@ -80,24 +73,36 @@ async function main(): Promise<void> {
     latencies.add(doneMs - nowMs);
     nowMs = doneMs;
   }
+  const cpu = process.cpuUsage(cpuBefore);
   const after = readUsage([process.pid]);
   const diskAfter = flushedBytes();
+  const leaderResidentMib = residentMib(process.pid);
   database.close();
   const seconds = (nowMs - startMs) / 1000;
   const operations = latencies.count;
-  const [p50Ms, p99Ms] = latencies.quantiles([0.5, 0.99]);
-  console.log(JSON.stringify({
+  const [p50Ms, p99Ms, p999Ms, maxMs] = latencies.quantiles([0.5, 0.99, 0.999, 1]);
+  const measurement: Measurement = {
     operations,
     seconds,
     operationsPerSecond: operations / seconds,
-    p50Ms,
-    p99Ms,
+    p50Ms: p50Ms!,
+    p99Ms: p99Ms!,
+    p999Ms: p999Ms!,
+    maxMs: maxMs!,
+    offeredPerSecond: undefined,
     errors: 0,
-    serverCpuUs: (after.cpuUs - before.cpuUs) / operations,
+    errorSample: undefined,
+    ...usagePerOperation(before, after, operations),
+    wireBytes: undefined,
+    // The client is in the same process.
     generatorCpuUs: 0,
-    leaderWrittenBytes: (after.writtenBytes - before.writtenBytes) / operations,
-    diskBytes: (diskAfter - diskBefore) / operations,
-  }));
+    generatorShare: (cpu.user + cpu.system) / 1e6 / seconds,
+    diskBytes: diskAfter === undefined || diskBefore === undefined
+      ? undefined
+      : (diskAfter - diskBefore) / operations,
+    leaderResidentMib,
+  };
+  console.log(JSON.stringify(measurement));
 }
 
 await main();

@@ -8,7 +8,13 @@ export type WorkloadKind = "insert" | "transaction" | "read" | "scan";
 export interface Workload {
   readonly name: string;
   readonly kind: WorkloadKind;
+  /** Connections. A client of a closed loop sends when it has its answer. */
   readonly clients: number;
+  /**
+   * For an open loop: requests come at a rate of their own, answered or not. The rate is this share
+   * of what the slowest cluster does in a closed loop, so that it is the same for all.
+   */
+  readonly openShare?: number;
 }
 
 /** One way in which a system can do a workload. */
@@ -30,12 +36,15 @@ export interface ServerNode {
 export interface ClusterSystem {
   readonly type: "cluster";
   readonly name: string;
+  /** What has happened to a write when its answer comes, in words. */
+  readonly durability: string;
   /** Starts all nodes; done when all vote and a leader is known. */
   start(): Promise<void>;
   /** The version of the program that runs. */
   version(): Promise<string>;
-  /** All nodes, the leader first. */
+  /** All nodes that run, the leader first. */
   nodes(): Promise<readonly ServerNode[]>;
+  /** The ways to do a workload; none where the system cannot do it. */
   variants(kind: WorkloadKind): readonly Variant[];
   /** Runs statements in order, one request each, on the leader. */
   execute(statements: readonly string[]): Promise<void>;
@@ -43,23 +52,38 @@ export interface ClusterSystem {
   number(query: string): Promise<number>;
   /** Ends a node with SIGKILL and waits until its process is gone. */
   kill(pid: number): Promise<void>;
-  /** Starts the killed node again; done when all nodes are ready. */
+  /** Starts the killed nodes again; done when all nodes are ready. */
   restart(): Promise<void>;
+  /**
+   * The number that a query gives at one node, from what that node holds itself.
+   *
+   * @throws {Error} while the node cannot answer.
+   */
+  numberAt?(node: ServerNode, query: string): Promise<number>;
+  /** Starts the killed nodes again, and returns at once. */
+  launchKilled?(): Promise<readonly ServerNode[]>;
+  /** Adds an empty node, and returns once its process runs. */
+  addNode?(): Promise<ServerNode>;
+  /** Bytes that the leader's runtime has allocated since its start, where it tells. */
+  allocatedBytes?(): Promise<number>;
   stop(): Promise<void>;
+}
+
+/** How long an embedded system runs. */
+export interface Times {
+  readonly warmupMs: number;
+  readonly measureMs: number;
 }
 
 /** A database inside the measuring process. */
 export interface EmbeddedSystem {
   readonly type: "embedded";
   readonly name: string;
+  readonly durability: string;
   readonly labels: readonly string[];
   version(): Promise<string>;
   /** Runs a workload with one client. */
-  measure(
-    label: string,
-    kind: WorkloadKind,
-    times: { readonly warmupMs: number; readonly measureMs: number },
-  ): Promise<Measurement>;
+  measure(label: string, kind: WorkloadKind, times: Times): Promise<Measurement>;
 }
 
 /** A system that can be measured. */
