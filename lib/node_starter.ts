@@ -169,6 +169,9 @@ export class NodeStarter {
     });
     this.#clusterId = clusterId;
     this.#stack.defer(() => new Promise<void>((resolve) => log.close(resolve)));
+    const { torn, slotRepaired } = log.recovery;
+    if (slotRepaired) this.#log.warn("mended a file of the hard state from the other one");
+    if (torn !== undefined) this.#log.info("cut off a batch that was never acknowledged", torn);
     return log;
   }
 

@@ -179,7 +179,18 @@ async function requireSound(
       const found = await Promise.all(nodes.map((node) => node.digest(index)));
       return new Set(found.map((digest) => digest.index)).size === 1 && found;
     });
-    expect(new Set(digests.map((digest) => digest.sha256)).size).toBe(1);
+    if (new Set(digests.map((digest) => digest.sha256)).size !== 1) {
+      const again = await Promise.all(nodes.map((node) => node.digest()));
+      const views = await Promise.all(nodes.map((node) => node.cluster()));
+      const roles = views.map(({ role, term, commitIndex, appliedIndex }) => ({
+        role,
+        term,
+        commitIndex,
+        appliedIndex,
+      }));
+      const told = { digests, again, roles };
+      throw new Error(`The databases differ: ${JSON.stringify(told, undefined, 2)}`);
+    }
     await writers.check(node);
   });
 }

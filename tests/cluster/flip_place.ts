@@ -17,6 +17,8 @@ export interface Flip {
 }
 
 const HEADER_BYTES = 8192;
+/** What a file of the hard state says, and its checksum; behind it are zeros. */
+const SLOT_BYTES = 84;
 
 /** Changes a random byte in the data folder of a node that does not run. */
 export function flipByte(folder: string, random: Random): Flip {
@@ -24,7 +26,7 @@ export function flipByte(folder: string, random: Random): Flip {
   const paths = filesOf(folder, kind);
   const path = paths[below(random, paths.length)]!;
   const bytes = readFileSync(path);
-  const offset = kind === "segment" ? placeInSegment(bytes, random) : below(random, bytes.length);
+  const offset = placeIn(kind, bytes, random);
   const before = bytes[offset]!;
   const after = before ^ (1 + below(random, 255));
   const file = openSync(path, "r+");
@@ -50,6 +52,12 @@ function filesOf(folder: string, kind: FlipClass): string[] {
     case "checkpoint":
       return twin("checkpoint").filter((path) => existsSync(path));
   }
+}
+
+function placeIn(kind: FlipClass, bytes: Uint8Array, random: Random): number {
+  if (kind === "segment") return placeInSegment(bytes, random);
+  const meaningful = kind === "hard state" && below(random, 4) > 0;
+  return below(random, meaningful ? SLOT_BYTES : bytes.length);
 }
 
 /** Mostly among the records, now and then in the header, or anywhere in the file. */
