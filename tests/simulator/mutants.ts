@@ -363,7 +363,8 @@ const LOG: readonly Mutant[] = [
   ]),
   mutant("what only the cache holds counts as durable after a restart", [
     "lib/log/open.ts",
-    "  rewrite(file, lastUnitAt, end);\n  file.sync();",
+    "  writeHeader(file, header);\n" +
+    "  if (lastUnit.length > 0) file.write(lastUnitAt, lastUnit);\n  file.sync();",
     "",
   ]),
   mutant("a missing log is made anew", [
