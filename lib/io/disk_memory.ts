@@ -34,7 +34,7 @@ export class MemoryDisk implements Disk {
   schedule: (run: () => void) => void;
   /** What {@linkcode freeBytes} says; no write is refused for it. */
   free = Infinity;
-  /** Bytes that all files together may have: a write that would need more is refused. */
+  /** Bytes that all files together may have: a write that needs more is refused, and not foretold. */
   capacityBytes = Infinity;
   /** Undefined for a medium that is honest. */
   medium: Medium | undefined;
@@ -83,6 +83,11 @@ export class MemoryDisk implements Disk {
   crash(survives: Survives, inOrder = true): MemoryDisk {
     this.#dead = true;
     return this.#after(survives, inOrder);
+  }
+
+  /** Reads a file as it is, whatever the medium says. */
+  peek(path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+    return this.#content(path).read(offset, length);
   }
 
   /** Whether a sector can be read and counts as written, but is not on the medium. */
@@ -182,8 +187,7 @@ export class MemoryDisk implements Disk {
   }
 
   freeBytes(): number {
-    if (this.capacityBytes === Infinity) return this.free;
-    return Math.max(0, Math.min(this.free, this.capacityBytes - this.usedBytes));
+    return this.free;
   }
 
   syncFolder(folder: string): void {

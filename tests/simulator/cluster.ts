@@ -101,17 +101,9 @@ export class Cluster {
    * Every configuration that might rule has a quorum among them.
    */
   drawCore(): SimulatedNode[] | undefined {
-    const { world, oracle } = this.#in;
+    const { world } = this.#in;
     const intact = this.nodes.filter((node) => !node.lost && node.founded);
-    const configurations: Configuration[] = [];
-    for (const { running } of intact) {
-      running?.log.forEach((index, _term, _size, configuration) => {
-        if (configuration === undefined) return;
-        if (index > oracle.history.lastIndex) configurations.push(configuration);
-      });
-    }
-    const committed = oracle.history.lastConfiguration;
-    if (committed !== undefined) configurations.push(committed);
+    const configurations = this.configurations();
     const rules = (core: readonly SimulatedNode[]) => {
       const ids = new Set(core.map(({ id }) => id));
       return configurations.every((configuration) => decides(configuration, (id) => ids.has(id)));
@@ -125,6 +117,23 @@ export class Cluster {
       if (rules(smaller)) core = smaller;
     }
     return core;
+  }
+
+  /** Those that may rule, as far as the nodes that run know. */
+  configurations(): Configuration[] {
+    const { history } = this.#in.oracle;
+    const configurations: Configuration[] = [];
+    for (const { running, lost } of this.nodes) {
+      if (lost) continue;
+      running?.log.forEach((index, _term, _size, configuration) => {
+        if (configuration !== undefined && index > history.lastIndex) {
+          configurations.push(configuration);
+        }
+      });
+    }
+    const committed = history.lastConfiguration;
+    if (committed !== undefined) configurations.push(committed);
+    return configurations;
   }
 
   /** Something reaches a node; while it stands still, it waits. */

@@ -3,6 +3,7 @@ import { SeededRandom } from "../../lib/base/random.ts";
 import { Membership } from "../../lib/cluster/membership.ts";
 import type { Disk } from "../../lib/io/disk.ts";
 import type { SegmentLog } from "../../lib/log/segment_log.ts";
+import { isDiskFull } from "../../lib/io/disk_full.ts";
 import { silentLog } from "../../lib/observe/log.ts";
 import { EMPTY_CONFIGURATION } from "../../lib/raft/configuration.ts";
 import type { RestoredEntry } from "../../lib/raft/options.ts";
@@ -10,6 +11,7 @@ import type { LogIndex, Message, NodeId } from "../../lib/raft/types.ts";
 import { Replica } from "../../lib/replica/replica.ts";
 import type { NodeView, Oracle, RunningView } from "./checkers/oracle.ts";
 import type { Databases, MachineEvents, SimulatedMachine } from "./database.ts";
+import { causedBy, InjectedError } from "./faults.ts";
 import type { Counters } from "./marks.ts";
 import type { NodeClock } from "./node_clock.ts";
 import type { ObservedLog } from "./observed_log.ts";
@@ -109,22 +111,34 @@ export class Life implements RunningView {
     const { machine, sessions, owner } = this;
     const world = this.#world;
     world.tell(owner.nodeId, () => `begins a checkpoint of ${index}`);
-    machine.beginCheckpoint(index);
-    sessions.busy = true;
-    const copy = machine.beginCopy();
-    const pause = () => world.delayUs(2000);
-    world.after(pause(), owner, "copy", () => {
-      copy.first();
-      world.after(pause(), owner, "copy", () => {
-        copy.second();
-        world.after(pause(), owner, "copied", () => {
-          world.tell(owner.nodeId, () => `ends the checkpoint of ${index}`);
-          sessions.busy = false;
-          this.checkpointing = false;
-          if (copy.complete) machine.completeCheckpoint(index);
-          resume();
-        });
-      });
+    const end = () => {
+      sessions.busy = false;
+      this.checkpointing = false;
+      resume();
+    };
+    const attempt = (act: () => void, next: () => void) => {
+      try {
+        act();
+      } catch (error) {
+        if (!causedBy(error, InjectedError) && !isDiskFull(error)) throw error;
+        // The pages go on without it, and a later one is made from the start.
+        world.tell(owner.nodeId, () => `gives the checkpoint of ${index} up: ${String(error)}`);
+        this.#counters.hit("checkpoint failed");
+        return end();
+      }
+      next();
+    };
+    const later = (act: () => void, next: () => void) => {
+      world.after(world.delayUs(2000), owner, "copy", () => attempt(act, next));
+    };
+    attempt(() => machine.beginCheckpoint(index), () => {
+      sessions.busy = true;
+      const copy = machine.beginCopy();
+      const complete = () => {
+        world.tell(owner.nodeId, () => `ends the checkpoint of ${index}`);
+        if (copy.complete) machine.completeCheckpoint(index);
+      };
+      later(copy.first, () => later(copy.second, () => later(complete, end)));
     });
   }
 

@@ -51,6 +51,12 @@ export const MARKS = [
   "truncation recovered",
   "start cut short",
   "write failed",
+  "read failed",
+  "read of something else noticed",
+  "start without space put off",
+  "write refused for lack of space",
+  "checkpoint failed",
+  "lost write found by a start",
   "damage refused",
   "damage mended",
   "wiped folder refused",
@@ -83,6 +89,10 @@ export const MARKS = [
   "node paused",
   "clock jumped",
   "disk stalled",
+  "disk full",
+  "node slowed down",
+  "write lost",
+  "write misdirected",
 ] as const;
 
 /** One of {@linkcode MARKS}. */

@@ -1,14 +1,15 @@
 /** Brings about the faults that a seed drew, each class at its own times. */
 import type { Cluster } from "./cluster.ts";
-import { WRITE_OPERATIONS } from "./faults.ts";
+import type { Atlas } from "./atlas.ts";
+import { CHECKPOINT_FILES, START_FILES, WRITE_OPERATIONS } from "./faults.ts";
 import type { Counters } from "./marks.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { FaultTimes, Settings } from "./settings.ts";
 import type { World } from "./world.ts";
 
-/** Nodes that may be lost for good in one run: fewer than a quorum of three. */
-const LOST_MAX = 1;
+/** Bytes that a disk has left when it is full. */
+const FULL_BYTES_MAX = 20_000;
 
 /** See the file comment. */
 export class Nemesis {
@@ -17,6 +18,7 @@ export class Nemesis {
   readonly #counters: Counters;
   readonly #network: SimulatedNetwork;
   readonly #cluster: Cluster;
+  readonly #atlas: Atlas;
   readonly #electionUs: number;
   #over = false;
 
@@ -26,12 +28,14 @@ export class Nemesis {
     counters: Counters,
     network: SimulatedNetwork,
     cluster: Cluster,
+    atlas: Atlas,
   ) {
     this.#world = world;
     this.#settings = settings;
     this.#counters = counters;
     this.#network = network;
     this.#cluster = cluster;
+    this.#atlas = atlas;
     this.#electionUs = settings.electionTicks * settings.tickUs;
   }
 
@@ -79,12 +83,19 @@ export class Nemesis {
       case "stall":
         return this.#stall();
       case "writeError":
-        this.#running()?.refuse(this.#world.pick(WRITE_OPERATIONS)!);
-        return;
+        return this.#refuseWrite();
       case "cutStart":
         return this.#cutStart();
       case "damage":
         return this.#damage();
+      case "strayWrite":
+        return this.#strayWrite();
+      case "readFault":
+        return this.#readFault();
+      case "fullDisk":
+        return this.#fullDisk();
+      case "slowNode":
+        return this.#slowNode();
       case "change":
         return cluster.change();
       case "transfer":
@@ -266,18 +277,81 @@ export class Nemesis {
 
   /** A node's disk rots, or is emptied, while it is down. */
   #damage(): void {
-    const cluster = this.#cluster;
-    const lost = cluster.nodes.filter((node) => node.lost).length;
-    // A disk that was promised to hold is gone: fewer than a quorum may be so.
-    if (lost >= LOST_MAX || this.#settings.voters < 3) return;
-    const configuration = cluster.leading?.running?.raft.status().configuration;
-    if (configuration === undefined || configuration.voters.length < 3) return;
-    if (configuration.votersOutgoing.length > 0 && configuration.votersOutgoing.length < 3) return;
     const node = this.#running();
-    if (node === undefined) return;
+    if (node === undefined || !this.#mayDamage(node)) return;
     node.end(this.#world.chance(500) ? "crash" : "kill");
     if (this.#world.chance(150)) node.wipe();
     else node.damage();
+    // More than one fault at a time, where one is within the promise.
+    for (let more = this.#settings.beyond ? this.#world.below(4) : 0; more > 0; more--) {
+      node.damage();
+    }
     this.#later(node);
+  }
+
+  #mayDamage(node: SimulatedNode): boolean {
+    return this.#atlas.permits(node.id, this.#cluster.configurations());
+  }
+
+  #refuseWrite(): void {
+    const node = this.#running();
+    if (this.#world.chance(800)) node?.refuse(this.#world.pick(WRITE_OPERATIONS)!);
+    else node?.refuse("sync", this.#world.pick(CHECKPOINT_FILES));
+  }
+
+  /** A write of the log is lost, or lands elsewhere, and is said to be durable. */
+  #strayWrite(): void {
+    const node = this.#running();
+    if (node === undefined || !this.#mayDamage(node)) return;
+    node.stray(this.#world.chance(500) ? "lost write" : "misdirected write");
+    // While what came after it is all that can give it away.
+    if (this.#world.chance(700)) return;
+    this.#world.after(this.#world.delayUs(this.#electionUs), undefined, "crash", () => {
+      if (this.#over || node.running === undefined) return;
+      node.end("crash");
+      this.#later(node);
+    });
+  }
+
+  /** A read fails, or returns something else, while the node runs or starts. */
+  #readFault(): void {
+    const world = this.#world;
+    const node = this.#running();
+    if (node === undefined) return;
+    const atStart = world.chance(600);
+    if (atStart) node.end(world.chance(500) ? "crash" : "kill");
+    const skip = atStart ? world.below(6) : 0;
+    if (world.chance(500)) node.medium.armRead(world.chance(500) ? "bit" : "sector", skip);
+    else if (!atStart) node.refuse("read", ".segment");
+    else node.failStart(world.pick(["open", "read"])!, world.pick(START_FILES)!, skip);
+    if (atStart) this.#later(node);
+  }
+
+  /** There is no space on a disk, for a while. */
+  #fullDisk(): void {
+    const world = this.#world;
+    const node = this.#running();
+    if (node === undefined) return;
+    this.#counters.hit("disk full");
+    node.fill(world.below(FULL_BYTES_MAX), world.chance(500));
+    world.after(world.delayUs(8 * this.#electionUs), undefined, "space", () => node.fill(Infinity));
+  }
+
+  /** A node goes on for a moment only now and then. */
+  #slowNode(): void {
+    const world = this.#world;
+    const node = this.#running();
+    const owner = node?.life;
+    if (node === undefined || owner === undefined) return;
+    this.#counters.hit("node slowed down");
+    world.tell(node.id, () => "is slow");
+    const pauseUs = world.between(1, 4) * this.#settings.tickUs;
+    const untilUs = world.nowUs + world.delayUs(8 * this.#electionUs);
+    const pause = () => {
+      if (this.#over || !owner.alive || world.nowUs > untilUs) return;
+      owner.pausedUntilUs = Math.max(owner.pausedUntilUs, world.nowUs + pauseUs);
+      world.after(pauseUs + Math.floor(this.#settings.tickUs / 4), undefined, "slow", pause);
+    };
+    pause();
   }
 }

@@ -5,16 +5,19 @@
 import { crc32c } from "../../lib/base/crc32c.ts";
 import { DatabaseError } from "../../lib/base/errors.ts";
 import { SeededRandom } from "../../lib/base/random.ts";
+import { isDiskFull } from "../../lib/io/disk_full.ts";
 import { MemoryDisk } from "../../lib/io/disk_memory.ts";
 import { recoverLog } from "../../lib/log/recovery.ts";
 import { SegmentLog } from "../../lib/log/segment_log.ts";
 import { initialConfiguration } from "../../lib/raft/configuration.ts";
 import type { Entry, Member, Message, NodeId } from "../../lib/raft/types.ts";
 import { checkpointPath } from "../../lib/replica/checkpoint_record.ts";
+import type { Atlas } from "./atlas.ts";
 import { Durable, type Found } from "./checkers/durable.ts";
 import type { NodeView, Oracle } from "./checkers/oracle.ts";
 import { Violation } from "./checkers/violation.ts";
 import { causedBy, InjectedError, PowerCut, START_OPERATIONS } from "./faults.ts";
+import { FaultyMedium, type WriteFault } from "./faulty_medium.ts";
 import { Life } from "./life.ts";
 import type { Databases } from "./database.ts";
 import type { Counters } from "./marks.ts";
@@ -31,6 +34,7 @@ export interface Surroundings {
   readonly counters: Counters;
   readonly oracle: Oracle;
   readonly network: SimulatedNetwork;
+  readonly atlas: Atlas;
   readonly databases: Databases;
 }
 
@@ -55,6 +59,7 @@ export function memberOf(id: NodeId): Member {
 export class SimulatedNode implements Endpoint, NodeView {
   readonly id: NodeId;
   readonly durable: Durable;
+  readonly medium: FaultyMedium;
   /** Its folder is damaged or gone: it never starts again. */
   lost = false;
   /** It is to stay down from now on. */
@@ -68,10 +73,12 @@ export class SimulatedNode implements Endpoint, NodeView {
   /** Who founds the cluster with this node; empty for one that joins. */
   readonly #founders: readonly NodeId[];
   #disk = new MemoryDisk();
+  /** The disk cannot be read, in part, until the next start is over. */
+  #unreadable = false;
   #owner: Owner | undefined;
   #life: Life | undefined;
   #stalledUntilUs = 0;
-  /** What was done to the folder while the node was down. */
+  /** What was done to the folder. */
   #tampered: "damaged" | "wiped" | undefined;
   #truncates = false;
   #segmentsAtStart = 0;
@@ -82,6 +89,13 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#founders = founders;
     this.#in = surroundings;
     this.durable = new Durable(id);
+    this.medium = new FaultyMedium({
+      world: surroundings.world,
+      disk: () => this.#disk,
+      folder: LOG_FOLDER,
+      strayed: (fault, path, offset) => this.#strayed(fault, path, offset),
+    });
+    this.#disk.medium = this.medium;
     this.#disk.createFolder(LOG_FOLDER);
     surroundings.network.join(this);
     surroundings.oracle.watch(this);
@@ -117,7 +131,8 @@ export class SimulatedNode implements Endpoint, NodeView {
 
   platter(): Found | undefined {
     // Before the log was completely made there is nothing that could have been promised.
-    if (!this.founded || this.lost || this.#tampered !== undefined) return undefined;
+    const damaged = this.lost || this.#tampered !== undefined || this.medium.lies;
+    if (!this.founded || damaged) return undefined;
     this.#in.counters.count("platters read");
     const recovered = recoverLog(this.#disk.platter(), LOG_FOLDER, this.#logOwner);
     if (recovered === undefined) return { hardState: { term: 0, votedFor: undefined }, terms: [] };
@@ -170,13 +185,34 @@ export class SimulatedNode implements Endpoint, NodeView {
     life?.machine.end();
     counters.count(ending === "crash" ? "crashes" : "kills");
     world.tell(this.id, () => ending === "crash" ? "loses power" : "ends");
+    const { free, capacityBytes } = this.#disk;
     if (ending === "kill") this.#disk = this.#disk.endProcess();
     else {
       if (life?.checkpointing === true) counters.hit("checkpoint cut off by a crash");
-      const { survive } = settings;
-      const permille = survive === "all" ? 1000 : survive === "none" ? 0 : world.below(1001);
-      this.#disk = this.#disk.crash(() => permille === 1000 || world.chance(permille));
+      this.#losePower(settings);
     }
+    this.#disk.medium = this.medium;
+    this.#disk.free = free;
+    this.#disk.capacityBytes = capacityBytes;
+  }
+
+  #losePower({ survive, namesInOrder }: Settings): void {
+    const { world, counters } = this.#in;
+    const permille = survive === "all" ? 1000 : survive === "none" ? 0 : world.below(1001);
+    const disk = this.#disk;
+    let namesLost = false;
+    const after = disk.crash((path, sector) => {
+      const survives = this.medium.survives(path, sector) ??
+        (permille === 1000 || world.chance(permille));
+      if (sector === -1 && survives && namesLost) counters.count("name changes lost out of order");
+      if (sector === -1 && !survives) namesLost = !namesInOrder;
+      return survives;
+    }, namesInOrder);
+    if (this.medium.powerLost()) {
+      counters.hit("lost write found by a start");
+      this.#tampered ??= "damaged";
+    }
+    this.#disk = after;
   }
 
   /** Ends the life as its operator would: everybody who waits is told. */
@@ -199,10 +235,43 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#stalledUntilUs = this.#in.world.nowUs + us;
   }
 
+  /** The disk has so many bytes left, and says so or not. */
+  fill(bytesLeft: number, says = false): void {
+    this.#in.world.tell(this.id, () => `has ${bytesLeft} bytes left on its disk`);
+    this.#disk.capacityBytes = this.#disk.usedBytes + bytesLeft;
+    this.#disk.free = says ? 0 : Infinity;
+  }
+
+  /** Nothing goes wrong with the disk any more, but for what went wrong already. */
+  healDisk(): void {
+    this.stall(0);
+    this.fill(Infinity);
+    this.medium.disarm();
+    this.#disk.clearFaults();
+    this.cutStart = false;
+  }
+
+  /** A write that comes is not done, or in another place, and is said to be durable. */
+  stray(fault: WriteFault): void {
+    if (!this.founded || this.medium.lies || this.#tampered !== undefined) return;
+    this.#in.atlas.note(this.id, { kind: "lying", path: undefined, offset: 0 });
+    this.medium.armWrite(fault);
+  }
+
+  #strayed(kind: WriteFault, path: string, offset: number): void {
+    const { atlas, counters } = this.#in;
+    atlas.note(this.id, { kind, path, offset });
+    counters.hit(kind === "lost write" ? "write lost" : "write misdirected");
+    // What it landed on is damaged at once.
+    if (kind === "misdirected write") this.#tampered = "damaged";
+  }
+
   /** A failing medium changes a bit of the log, or of the record of the checkpoint. */
   damage(): void {
-    const { world, counters } = this.#in;
-    if (this.#owner !== undefined || !this.founded || this.#tampered !== undefined) return;
+    const { world, counters, settings, atlas } = this.#in;
+    const again = this.#tampered === "damaged" && settings.beyond;
+    const possible = this.#tampered === undefined || again;
+    if (this.#owner !== undefined || !this.founded || !possible || this.medium.lies) return;
     const paths = this.#disk.list(LOG_FOLDER).map((name) => `${LOG_FOLDER}/${name}`);
     if (this.#disk.exists(checkpointPath(FOLDER))) paths.push(checkpointPath(FOLDER));
     const slots = paths.filter((path) => path.includes("/state."));
@@ -218,6 +287,7 @@ export class SimulatedNode implements Endpoint, NodeView {
     world.tell(this.id, () => `byte ${offset} of ${path} rots`);
     this.#disk.damage(path, offset, (byte) => byte ^ flip);
     this.#tampered = "damaged";
+    atlas.note(this.id, { kind: "rotten", path, offset });
     counters.count("bits damaged");
   }
 
@@ -227,12 +297,20 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#in.world.tell(this.id, () => "the log is wiped");
     for (const name of this.#disk.list(LOG_FOLDER)) this.#disk.remove(`${LOG_FOLDER}/${name}`);
     this.#tampered = "wiped";
+    this.#in.atlas.note(this.id, { kind: "wiped", path: LOG_FOLDER, offset: 0 });
     this.#in.counters.count("folders wiped");
   }
 
   /** The disk refuses an operation, the next time. */
-  refuse(operation: string): void {
-    this.#disk.failNext(operation, new InjectedError(operation));
+  refuse(operation: string, path?: string): void {
+    this.#disk.failNext(operation, new InjectedError(operation), path);
+  }
+
+  /** The next start cannot read something. */
+  failStart(operation: string, path: string, skip: number): void {
+    if (!this.founded) return;
+    this.#unreadable = true;
+    this.#disk.failNext(operation, new InjectedError(operation), path, skip);
   }
 
   /** The power goes off in the middle of an operation, the next time. */
@@ -281,7 +359,7 @@ export class SimulatedNode implements Endpoint, NodeView {
     });
     this.#checkFound(log);
     const observed = new ObservedLog(log, this.durable, {
-      entered: (index, term, chain) => oracle.logs.holds(index, term, chain),
+      entered: (entry, chain) => oracle.logs.enters(entry, chain),
       truncated: () => this.#truncates = true,
       readBack: () => counters.hit("entry read back from disk"),
     });
@@ -318,6 +396,9 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#life = life;
     if (this.#tampered === "damaged") this.#in.counters.hit("damage mended");
     this.#tampered = undefined;
+    this.#unreadable = false;
+    this.medium.takeMisread();
+    if (!this.medium.lies) this.#in.atlas.clear(this.id);
     life.start();
   }
 
@@ -362,8 +443,20 @@ export class SimulatedNode implements Endpoint, NodeView {
       this.end("crash");
       again();
     } else if (causedBy(error, InjectedError)) {
-      counters.hit("write failed");
+      const reads = causedBy(error, InjectedError, (one) => /^(open|read)$/.test(one.message));
+      counters.hit(reads ? "read failed" : "write failed");
       this.end(world.chance(500) ? "crash" : "kill");
+      again();
+    } else if (isDiskFull(error)) {
+      counters.hit("start without space put off");
+      world.tell(this.id, () => `ends for lack of space: ${String(error)}`);
+      this.end("kill");
+      again();
+    } else if (isCorrupt(error) && (this.medium.takeMisread() || this.#unreadable)) {
+      counters.hit("read of something else noticed");
+      world.tell(this.id, () => `cannot read its log: ${error.message}`);
+      this.#unreadable = false;
+      this.end("kill");
       again();
     } else if (this.#tampered !== undefined && error instanceof DatabaseError) {
       const expected = this.#tampered === "wiped" ? "DATA_FOLDER" : "CORRUPT";
@@ -374,6 +467,10 @@ export class SimulatedNode implements Endpoint, NodeView {
       this.end("kill");
     } else throw error;
   }
+}
+
+function isCorrupt(error: unknown): error is DatabaseError {
+  return error instanceof DatabaseError && error.code === "CORRUPT";
 }
 
 /** What every log of the cluster begins with, as a node that founds one writes it. */

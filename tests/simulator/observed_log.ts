@@ -8,7 +8,7 @@ import type { Durable } from "./checkers/durable.ts";
 /** Told of what a log does. */
 export interface LogWatch {
   /** An entry entered the log; `chain` names it and everything before it. */
-  entered(index: LogIndex, term: Term, chain: Chain): void;
+  entered(entry: Entry, chain: Chain): void;
   truncated(): void;
   /** An entry came from the disk, not from memory. */
   readBack(): void;
@@ -81,7 +81,7 @@ export class ObservedLog implements RaftLog {
     });
     for (const entry of batch.entries) {
       const point = this.#log.pointAt(entry.index);
-      if (point !== undefined) this.#watch.entered(entry.index, entry.term, point.chain);
+      if (point !== undefined) this.#watch.entered(entry, point.chain);
       this.#entered[entry.index] = entry;
     }
   }

@@ -1,6 +1,8 @@
 /** One seed from beginning to end: faults first, then peace, in which everything has to work. */
+import { LOG_SPACE_RETRY_MAX_MS } from "../../lib/base/limits.ts";
 import { Oracle } from "./checkers/oracle.ts";
 import { require, Violation } from "./checkers/violation.ts";
+import { Atlas } from "./atlas.ts";
 import { Cluster } from "./cluster.ts";
 import type { Databases, Mode } from "./database.ts";
 import { Counters, type PlainCounters } from "./marks.ts";
@@ -84,15 +86,17 @@ class Run {
     const sample = () => world.below(settings.platterEvery) === 0;
     this.#oracle = new Oracle(counters, databases.newReference(), sample);
     this.#network = new SimulatedNetwork(world, counters, settings.network);
+    const atlas = new Atlas(settings.beyond);
     this.#cluster = new Cluster({
       world,
       settings,
       counters,
       oracle: this.#oracle,
       network: this.#network,
+      atlas,
       databases,
     });
-    this.#nemesis = new Nemesis(world, settings, counters, this.#network, this.#cluster);
+    this.#nemesis = new Nemesis(world, settings, counters, this.#network, this.#cluster, atlas);
   }
 
   run(): void {
@@ -203,8 +207,7 @@ class Run {
     world.tell(0, () => "heals");
     for (const node of this.#cluster.nodes) {
       if (node.life !== undefined) world.resume(node.life);
-      node.stall(0);
-      node.cutStart = false;
+      node.healDisk();
     }
     // Whatever is half done may end, and everybody gets a chance to start.
     this.#wait("start", () => {
@@ -274,9 +277,11 @@ class Run {
   }
 
   get #patienceUs(): number {
-    const { electionTicks, tickUs, driftPermille } = this.#settings;
+    const { electionTicks, tickUs, driftPermille, faults } = this.#settings;
     const slowest = 1000 / (1000 - driftPermille);
-    return Math.ceil(PATIENCE_TIMEOUTS * 2 * electionTicks * tickUs * slowest);
+    // A disk that was full is looked at again after a while.
+    const spaceUs = faults.fullDisk > 0 ? 1000 * LOG_SPACE_RETRY_MAX_MS : 0;
+    return Math.ceil((PATIENCE_TIMEOUTS * 2 * electionTicks * tickUs + spaceUs) * slowest);
   }
 
   #wait(what: string, done: () => boolean): void {

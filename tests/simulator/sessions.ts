@@ -66,8 +66,12 @@ export class SimulatedSessions {
 
   /** Runs a write; false when this node takes none now. */
   write(id: number): boolean {
-    const { world, life, machine, requests } = this.#options;
+    const { world, life, machine, requests, counters } = this.#options;
     if (!this.#replica.writable || this.#turnHeld) return false;
+    if (this.#replica.spaceRefusal !== undefined) {
+      counters.hit("write refused for lack of space");
+      return false;
+    }
     const seq = machine.write(id);
     if (seq === undefined) return false;
     requests.writeBegins(id);

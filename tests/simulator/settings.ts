@@ -20,6 +20,10 @@ export interface FaultTimes {
   readonly writeError: number;
   readonly cutStart: number;
   readonly damage: number;
+  readonly strayWrite: number;
+  readonly readFault: number;
+  readonly fullDisk: number;
+  readonly slowNode: number;
   readonly change: number;
   readonly transfer: number;
   readonly campaign: number;
@@ -43,6 +47,8 @@ export interface NetworkSettings {
 /** One seed's world. */
 export interface Settings {
   readonly seed: number;
+  /** More disks may be damaged than the promise covers: refusals are allowed, lies are not. */
+  readonly beyond: boolean;
   /** No faults: no election may be needed but the first. */
   readonly calm: boolean;
   readonly voters: number;
@@ -64,6 +70,8 @@ export interface Settings {
   readonly diskUs: number;
   /** Sectors that survive a crash: none, all, or a share that each crash draws. */
   readonly survive: "none" | "all" | "some";
+  /** Creations, renames and removals that were not synced are lost from the last one back. */
+  readonly namesInOrder: boolean;
   readonly writeUs: number;
   readonly readUs: number;
   readonly faults: FaultTimes;
@@ -85,6 +93,10 @@ const NO_FAULTS: FaultTimes = {
   writeError: 0,
   cutStart: 0,
   damage: 0,
+  strayWrite: 0,
+  readFault: 0,
+  fullDisk: 0,
+  slowNode: 0,
   change: 0,
   transfer: 0,
   campaign: 0,
@@ -96,21 +108,24 @@ const SAFETY_TICKS = [40, 60, 60, 80, 80, 120, 160, 300];
 /** One seed in so many is calm. */
 const CALM_EVERY = 16;
 
-/** Draws the settings of a seed. */
-export function drawSettings(seed: number): Settings {
+/** Draws the settings of a seed; the same faults, and more of the disks damaged, with `beyond`. */
+export function drawSettings(seed: number, beyond = false): Settings {
   const random = new SeededRandom(seed ^ 0x5e771465);
   const upTo = (bound: number) => below(random, bound + 1);
   const pick = <T>(values: readonly T[]): T => values[below(random, values.length)]!;
-  const calm = below(random, CALM_EVERY) === 0;
+  const calm = below(random, CALM_EVERY) === 0 && !beyond;
   const tickUs = pick([10_000, 50_000]);
   const heartbeatTicks = pick([1, 2, 2, 3]);
   const electionTicks = Math.max(calm ? 8 : 4, heartbeatTicks * 2) + upTo(6);
   // A class of faults strikes a few times in a run, or not at all.
   const safetyUs = pick(SAFETY_TICKS) * tickUs;
   const strikes = (most: number) => below(random, 2) === 0 ? 0 : safetyUs / (1 + upTo(most - 1));
+  const seldom = (most: number) => below(random, 2) === 0 ? 0 : strikes(most);
+  const damage = (times: number) => beyond ? safetyUs / (2 + upTo(10)) : times;
   const small = below(random, 3) === 0;
   return {
     seed,
+    beyond,
     calm,
     voters: pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5]),
     foundAlone: !calm && below(random, 4) === 0,
@@ -145,6 +160,7 @@ export function drawSettings(seed: number): Settings {
     },
     diskUs: calm ? 100 + upTo(500) : pick([100, 500, tickUs >>> 1, tickUs]),
     survive: pick(["none", "all", "some", "some", "some"]),
+    namesInOrder: below(random, 3) > 0,
     writeUs: tickUs * pick([1, 2, 4]),
     readUs: tickUs * pick([0.25, 2, 4, 8]),
     faults: calm ? { ...NO_FAULTS, checkpoint: safetyUs / 4 } : {
@@ -159,7 +175,11 @@ export function drawSettings(seed: number): Settings {
       stall: strikes(6),
       writeError: strikes(4),
       cutStart: strikes(8),
-      damage: strikes(8),
+      damage: damage(strikes(8)),
+      strayWrite: seldom(8),
+      readFault: seldom(8),
+      fullDisk: seldom(3),
+      slowNode: seldom(4),
       change: strikes(16),
       transfer: strikes(6),
       campaign: strikes(8),

@@ -120,9 +120,9 @@ export class Oracle {
 
   /** Nobody committed these before. */
   #commitFirst({ raft, log }: RunningView, first: LogIndex, last: LogIndex): void {
-    const entries = log.entries(first, last, Infinity) ?? [];
-    require(entries.length === last - first + 1, () => `entries up to ${last} are not in the log`);
-    for (const entry of entries) {
+    for (let index = first; index <= last; index++) {
+      const entry = this.logs.entryAt(index, log.termAt(index) ?? 0);
+      require(entry !== undefined, () => `entry ${index} is not in the log`);
       if (entry.term < raft.term && entry.type === "command") {
         this.#counters.hit("entry of an older term committed");
       }
