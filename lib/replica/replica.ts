@@ -92,6 +92,7 @@ export class Replica {
   readonly #gate = new Gate();
   readonly #proposals = new Proposals();
   readonly #applied = new AppliedWaiters();
+  readonly #settled = new AppliedWaiters();
   readonly #reads: Reads;
   readonly #room: Room;
 
@@ -233,6 +234,15 @@ export class Replica {
   }
 
   /**
+   * Calls back once what is applied now is durable here, too: on a leader a quorum of others may
+   * commit what its own disk still writes.
+   */
+  whenSettled(callback: () => void): void {
+    if (this.settledIndex >= this.#appliedIndex) callback();
+    else this.#settled.wait(this.#appliedIndex, callback);
+  }
+
+  /**
    * Holds the applying of entries back, so that the databases stand still at `appliedIndex`.
    *
    * @returns A function that lets it go on.
@@ -319,6 +329,7 @@ export class Replica {
       this.#applied.advance(commitIndex);
       if (this.#stalled !== undefined) this.#propose();
     } else this.#applySoon();
+    this.#settled.advance(this.settledIndex);
   }
 
   /**

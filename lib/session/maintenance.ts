@@ -125,8 +125,10 @@ export class Maintenance {
     >();
     sessions.whileNobodyWrites((release) => {
       replica.whenCommitted(machine.lastSeq(), (error) => {
-        if (error === undefined) resolve({ index: replica.settledIndex, resume: release });
-        else {
+        if (error === undefined) {
+          // The database shows all that is committed; its index must say no less.
+          replica.whenSettled(() => resolve({ index: replica.settledIndex, resume: release }));
+        } else {
           release();
           reject(error);
         }

@@ -125,7 +125,7 @@ segments
   2         -            -         -        -      unused
 
 entries
-  1 to 2  term 1  117 bytes
+  1 to 2  term 1  121 bytes
   3 to 4  term 2  70 bytes
 
 configurations
@@ -143,7 +143,7 @@ test("--entries gives every entry its line, --json gives everything as data", as
   const folder = sample();
   const { out } = await run(folder, { entries: true, json: false });
   expect(out.slice(out.indexOf("entries\n"), out.indexOf("\nconfigurations"))).toBe(`entries
-  1  term 1  configuration  67 bytes
+  1  term 1  configuration  71 bytes
   2  term 1  command  50 bytes
   3  term 2  noop  0 bytes
   4  term 2  command  70 bytes
