@@ -151,7 +151,7 @@ test("--entries gives every entry its line, --json gives everything as data", as
   const json = JSON.parse((await run(folder, { entries: true, json: true })).out);
   expect(json.identity.clusterId).toBe(CLUSTER);
   expect(json.ranges).toEqual([
-    { term: 1, first: 1, last: 2, bodyBytes: 117 },
+    { term: 1, first: 1, last: 2, bodyBytes: 121 },
     { term: 2, first: 3, last: 4, bodyBytes: 70 },
   ]);
   expect(json.entries[2]).toEqual({ index: 3, term: 2, type: "noop", bodyBytes: 0 });
