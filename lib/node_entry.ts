@@ -5,6 +5,7 @@ import { crc32c } from "./base/crc32c.ts";
 import { DatabaseError } from "./base/errors.ts";
 import type { Random } from "./base/random.ts";
 import { joinCluster } from "./cluster/join.ts";
+import type { TargetRole } from "./cluster/membership.ts";
 import { createDatabaseImage } from "./database/create.ts";
 import type { Clock } from "./io/clock.ts";
 import type { Disk } from "./io/disk.ts";
@@ -26,6 +27,8 @@ export interface EntryOptions {
   readonly folder: DataFolder;
   /** This node, as others reach it. */
   readonly member: Member;
+  /** What it becomes when it joins. */
+  readonly role: TargetRole;
   /** Cluster ports of nodes to join; empty to found a cluster. */
   readonly seeds: readonly string[];
   readonly disk: Disk;
@@ -64,7 +67,15 @@ export async function enterCluster(options: EntryOptions): Promise<Entered> {
     await checkSeeds(options, clusterId);
     return { clusterId, log: openLog(options, clusterId, false) };
   }
-  return options.seeds.length === 0 ? await found(options) : await join(options);
+  if (options.seeds.length > 0) return await join(options);
+  if (options.role === "voter") return await found(options);
+  throw new DatabaseError(
+    "CONFIG",
+    `The first node of a cluster is a voter, not a ${options.role}`,
+    {
+      hint: "Name nodes of the cluster to join with --join",
+    },
+  );
 }
 
 /**
@@ -84,15 +95,15 @@ async function found(options: EntryOptions): Promise<Entered> {
 
 /** The empty log comes before the identity that says there is one. */
 async function join(options: EntryOptions): Promise<Entered> {
-  const { folder, member, seeds, clock, network, log: lines, stopped } = options;
+  const { folder, member, role, seeds, clock, network, log: lines, stopped } = options;
   const timeoutMs = CONTROL_TIMEOUT_MS;
   const call = (address: string, method: string, params: unknown) =>
     controlCall({ network, clock, address, method, params, timeoutMs });
-  const clusterId = await joinCluster({ seeds, member, clock, log: lines, call, stopped });
+  const clusterId = await joinCluster({ seeds, member, role, clock, log: lines, call, stopped });
   folder.discardLog();
   const log = openLog(options, clusterId, true);
   folder.setClusterId(clusterId);
-  lines.info("joined a cluster", { cluster: clusterId, node: member.id });
+  lines.info("joined a cluster", { cluster: clusterId, node: member.id, role });
   return { clusterId, log };
 }
 

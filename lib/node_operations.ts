@@ -1,10 +1,11 @@
 /** The node as its HTTP server sees it: status, leadership, and what operators may ask for. */
 import { VERSION } from "./base/version.ts";
 import { DatabaseError } from "./base/errors.ts";
-import type { Membership } from "./cluster/membership.ts";
+import type { Membership, TargetRole } from "./cluster/membership.ts";
 import type { Clock } from "./io/clock.ts";
 import type { Raft } from "./raft/raft.ts";
-import type { Member, NodeId } from "./raft/types.ts";
+import { roleOf } from "./raft/configuration.ts";
+import type { Member, MemberRole, NodeId, Role } from "./raft/types.ts";
 import type { Replica } from "./replica/replica.ts";
 import type { SqliteMachine } from "./replica/sqlite_machine.ts";
 import type {
@@ -35,6 +36,7 @@ export class NodeOperations implements Operations, Leadership {
   readonly #nodeId: NodeId;
   readonly #clock: Clock;
   #parts: RunningParts | undefined;
+  #left = false;
 
   constructor(nodeId: NodeId, clock: Clock) {
     this.#nodeId = nodeId;
@@ -44,6 +46,11 @@ export class NodeOperations implements Operations, Leadership {
   /** The node has joined: from now on there is something to tell. */
   attach(parts: RunningParts): void {
     this.#parts = parts;
+  }
+
+  /** The node was removed: whoever waits for a leader waits in vain. */
+  leave(): void {
+    this.#left = true;
   }
 
   /** @throws {DatabaseError} `NO_LEADER` while the node is not part of a cluster. */
@@ -60,12 +67,11 @@ export class NodeOperations implements Operations, Leadership {
     const { configuration } = status;
     const leader = memberOf(configuration.members, status.leader);
     const peers = new Map(status.peers.map((peer) => [peer.id, peer]));
-    const learns = configuration.standbys.includes(this.#nodeId);
     return {
       clusterId,
       nodeId: this.#nodeId,
       version: VERSION,
-      role: roleName(status.role, learns),
+      role: roleName(status.role, roleOf(configuration, this.#nodeId)),
       term: status.term,
       leader: leader ?? null,
       commitIndex: status.commitIndex,
@@ -75,7 +81,7 @@ export class NodeOperations implements Operations, Leadership {
         const peer = peers.get(member.id);
         return {
           ...member,
-          role: configuration.standbys.includes(member.id) ? "standby" : "voter",
+          role: roleOf(configuration, member.id)!,
           leader: member.id === status.leader,
           ...(peer === undefined ? {} : { active: peer.active, matchIndex: peer.matchIndex }),
         };
@@ -90,7 +96,8 @@ export class NodeOperations implements Operations, Leadership {
     return {
       leaderKnown: leads ? replica.mode === "leading" : raft.leader !== undefined,
       appliedIndex: replica.appliedIndex,
-      requiredIndex: Math.max(1, machine.consistentIndex),
+      // A spare holds no data, and passes everything on.
+      requiredIndex: raft.isSpare ? 0 : Math.max(1, machine.consistentIndex),
     };
   }
 
@@ -103,6 +110,7 @@ export class NodeOperations implements Operations, Leadership {
 
   async waitForLeader(deadlineMs: number): Promise<boolean> {
     while (!this.#leaderKnown()) {
+      if (this.#left) throw new DatabaseError("SHUTTING_DOWN", "This node left its cluster");
       if (this.#clock.nowMs() >= deadlineMs) return false;
       await new Promise<void>((resolve) => void this.#clock.after(LEADER_POLL_MS, resolve));
     }
@@ -111,6 +119,10 @@ export class NodeOperations implements Operations, Leadership {
 
   remove(id: NodeId): Promise<void> {
     return this.running().membership.remove(id);
+  }
+
+  assign(id: NodeId, role: TargetRole): Promise<MemberRole> {
+    return this.running().membership.assign(id, role);
   }
 
   transfer(id: NodeId | undefined): Promise<void> {
@@ -135,8 +147,8 @@ function memberOf(members: readonly Member[], id: NodeId | undefined): Member | 
   return members.find((member) => member.id === id);
 }
 
-function roleName(role: string, learns: boolean): ClusterStatus["role"] {
+function roleName(role: Role, membership: MemberRole | undefined): ClusterStatus["role"] {
   if (role === "leader") return "leader";
   if (role !== "follower") return "candidate";
-  return learns ? "standby" : "follower";
+  return membership === undefined || membership === "voter" ? "follower" : membership;
 }

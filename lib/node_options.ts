@@ -1,3 +1,4 @@
+import type { TargetRole } from "./cluster/membership.ts";
 import type { Log } from "./observe/log.ts";
 
 /** How a node runs. */
@@ -10,12 +11,22 @@ export interface NodeOptions {
   readonly http?: string;
   /** Cluster ports of nodes to join; empty to found a cluster. */
   readonly join?: readonly string[];
+  /**
+   * What the node becomes when it joins; later it is what the cluster makes it.
+   *
+   * @default {"voter"}
+   */
+  readonly role?: TargetRole;
   /** HOST:PORT that other nodes reach the cluster port by; `listen` by default. */
   readonly advertise?: string;
   /** URL that clients reach the HTTP port by; that of `http` by default. */
   readonly advertiseHttp?: string;
   /** Where log lines go; nowhere by default. */
   readonly log?: Log;
-  /** Told when the node cannot go on, such as after an error of its disk. It answers no more. */
+  /**
+   * Told when the node cannot go on, such as after an error of its disk. It answers no more. With
+   * the code `REMOVED` nothing is broken: the node was removed from its cluster, and is to be
+   * stopped.
+   */
   readonly onFatal?: (error: Error) => void;
 }

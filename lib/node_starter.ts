@@ -9,9 +9,8 @@ import { DatabaseError, messageOf } from "./base/errors.ts";
 import { CHECKPOINT_FRAMES } from "./base/limits.ts";
 import { type Random, SeededRandom } from "./base/random.ts";
 import { VERSION } from "./base/version.ts";
-import { AddressKeeper } from "./cluster/address_keeper.ts";
-import { parseJoinRequest } from "./cluster/control.ts";
 import { Membership } from "./cluster/membership.ts";
+import { Roster } from "./cluster/roster.ts";
 import { ReplicaHandle } from "./database/replica_handle.ts";
 import { parseAddress } from "./io/address.ts";
 import { systemClock } from "./io/clock.ts";
@@ -27,7 +26,8 @@ import type { TwinProblem } from "./io/twin_file.ts";
 import { spawnSqlWorker } from "./io/worker.ts";
 import type { SegmentLog } from "./log/segment_log.ts";
 import type { LogSpace } from "./log/types.ts";
-import { CONTROL_TIMEOUT_MS, enterCluster } from "./node_entry.ts";
+import { answerControl, keepInTouch } from "./node_control.ts";
+import { enterCluster } from "./node_entry.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
 import { type Log, silentLog } from "./observe/log.ts";
@@ -41,7 +41,6 @@ import { BriefRunner } from "./session/brief_runner.ts";
 import { Maintenance } from "./session/maintenance.ts";
 import { SessionManager } from "./session/session_manager.ts";
 import { type SpawnWorker, WorkerPool } from "./session/worker_pool.ts";
-import { controlCall } from "./transport/control_call.ts";
 import { Transport } from "./transport/transport.ts";
 
 const DEFAULT_LISTEN = "127.0.0.1:9001";
@@ -101,6 +100,8 @@ export class NodeStarter {
   #brief: BriefRunner | undefined;
   #sessions: SessionManager | undefined;
   #machine: SqliteMachine | undefined;
+  #operations: NodeOperations | undefined;
+  #roster: Roster | undefined;
 
   /**
    * @param stack Takes everything that was started.
@@ -122,7 +123,9 @@ export class NodeStarter {
     this.#tellMended(folder.mended);
     const { nodeId } = folder.identity;
     this.#clusterId = folder.identity.clusterId;
+    this.#roster = new Roster({ disk: this.#disk, folder: folder.path, nodeId, log: this.#log });
     const operations = new NodeOperations(nodeId, this.#clock);
+    this.#operations = operations;
     const sessions = this.#newSessions(operations);
     this.#sessions = sessions;
     const transport = this.#newTransport(nodeId);
@@ -134,7 +137,7 @@ export class NodeStarter {
     const member = this.#member(nodeId, address, server);
     const log = await this.#enterCluster(folder, member);
     await this.#startReplica({ folder, log, transport, sessions, operations });
-    this.#keepAddress(member);
+    this.#keepInTouch(member, this.#roster);
     this.#stack.defer(() => server.close(STOP_GRACE_MS));
     this.#stack.defer(() => void (this.#stopped = true));
     return { member, sessions, operations };
@@ -157,6 +160,7 @@ export class NodeStarter {
     const { clusterId, log } = await enterCluster({
       folder,
       member,
+      role: this.#options.role ?? "voter",
       seeds: this.#options.join ?? [],
       disk: this.#disk,
       network: this.#network,
@@ -225,26 +229,19 @@ export class NodeStarter {
     this.#stack.defer(() => this.#cancelCheckpoint());
   }
 
-  #keepAddress(member: Member): void {
-    const membership = this.#membership!;
-    const keeper = new AddressKeeper({
+  #keepInTouch(member: Member, roster: Roster): void {
+    this.#stack.defer(keepInTouch({
       member,
       raft: this.#raft!,
+      membership: this.#membership!,
+      roster,
+      seeds: this.#options.join ?? [],
+      network: this.#network,
       clock: this.#clock,
+      clusterId: this.#clusterId!,
       log: this.#log,
-      ask: (leader) =>
-        leader.id === member.id ? membership.join(member) : controlCall({
-          network: this.#network,
-          clock: this.#clock,
-          address: leader.address,
-          clusterId: this.#clusterId,
-          method: "join",
-          params: member,
-          timeoutMs: CONTROL_TIMEOUT_MS,
-        }),
-    });
-    keeper.start();
-    this.#stack.defer(() => keeper.stop());
+      onRemoved: () => this.#leave(),
+    }));
   }
 
   #newSessions(operations: NodeOperations): SessionManager {
@@ -277,20 +274,13 @@ export class NodeStarter {
         },
         onReject: (reason, remote) =>
           this.#log.warn("refused a connection", { remote, reason: reason.message }),
-        onControl: (method, params) => this.#control(method, params),
+        onControl: (method, params) =>
+          answerControl(method, params, {
+            clusterId: this.#clusterId,
+            membership: this.#membership,
+          }),
       },
     });
-  }
-
-  async #control(method: string, params: unknown): Promise<unknown> {
-    if (method === "hello") return { clusterId: this.#clusterId ?? null };
-    if (method !== "join") {
-      throw new DatabaseError("PROTOCOL", `Unknown request ${JSON.stringify(method)}`);
-    }
-    if (this.#membership === undefined) {
-      throw new DatabaseError("NO_LEADER", "This node has not joined a cluster itself yet");
-    }
-    return await this.#membership.join(parseJoinRequest(params));
   }
 
   #startServer(
@@ -389,7 +379,8 @@ export class NodeStarter {
     const { configuration, role, term, leader, removed } = raft.status();
     transport.setPeers(configuration.members);
     this.#log.debug("consensus", { role, term, leader });
-    if (removed) this.#log.warn("this node was removed from the cluster; it can be stopped");
+    this.#roster?.observe(configuration.members);
+    if (removed) this.#leave();
   }
 
   /** Leaves the cluster without a gap: another voter takes over before this one stops. */
@@ -425,6 +416,24 @@ export class NodeStarter {
     for (const { path, offset, expected } of problems) {
       this.#log.warn("mended a file from its other copy", { path, offset, expected });
     }
+  }
+
+  /** The cluster goes on without this node, which takes nothing more and is to be stopped. */
+  #leave(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    const error = new DatabaseError(
+      "REMOVED",
+      `This node was removed from cluster ${this.#clusterId}`,
+      { hint: "To come back it joins as a new node, with an empty data folder" },
+    );
+    this.#log.warn("the node stops", { reason: error.message });
+    this.#operations?.leave();
+    // What the core wants done at this moment still is: it may say who leads next.
+    this.#clock.soon(() => {
+      this.#replica?.stop();
+      this.#options.onFatal?.(error);
+    });
   }
 
   /** The node cannot go on: it says why, and answers nothing more. */

@@ -71,6 +71,8 @@ export const ERROR_CODES = {
   HANDSHAKE: "rejected",
   /** A change of the membership that is not allowed now. */
   MEMBERSHIP: "rejected",
+  /** The node was removed from its cluster, for good: it stops. */
+  REMOVED: "rejected",
   /** The connection broke before the answer arrived. */
   CONNECTION_LOST: "unknown",
   /** The transaction, client or node was closed already. */

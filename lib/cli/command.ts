@@ -1,8 +1,8 @@
 import type { Program } from "../io/program.ts";
 import type { OptionTable, Settings } from "./options.ts";
 
-/** Exit statuses: all is well, it failed, it was called wrongly. */
-export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+/** Exit statuses: all is well, it failed, it was called wrongly, the node was removed for good. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, removed: 3 } as const;
 
 /** A command of the executable. */
 export interface Command<Table extends OptionTable = OptionTable> {

@@ -89,6 +89,15 @@ export const SERVE_OPTIONS = {
     description: "nodes of the cluster to join; without it the first start makes a new cluster",
     schema: z.array(hostPort),
   },
+  role: {
+    name: "role",
+    type: "text",
+    placeholder: "voter|standby|spare",
+    default: "voter",
+    env: "DQLITE_ROLE",
+    description: "what the node becomes when it joins; later it is what the cluster makes it",
+    schema: oneOf(["voter", "standby", "spare"]),
+  },
   advertise: {
     name: "advertise",
     type: "text",

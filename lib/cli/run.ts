@@ -9,7 +9,7 @@ import { readSettings } from "./settings.ts";
 /**
  * Runs the command that the arguments name.
  *
- * @returns The exit status: 0, 1 when the command failed, 2 when it was called wrongly.
+ * @returns The exit status; `EXIT` has them.
  */
 export async function runCli(program: Program): Promise<number> {
   const parsed = parseArgs(program.args, {

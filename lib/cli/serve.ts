@@ -17,7 +17,8 @@ export interface ServedNode {
 export type StartNode = (options: NodeOptions) => Promise<ServedNode>;
 
 /**
- * `dqlite serve`: runs a node until the process is asked to stop.
+ * `dqlite serve`: runs a node until the process is asked to stop, or the node is removed from its
+ * cluster.
  *
  * @param start Starts the node; by default the one of this program.
  */
@@ -38,6 +39,7 @@ export async function serve(
     listen: settings.listen,
     http: settings.http,
     join: settings.join,
+    role: settings.role,
     ...(settings.advertise === undefined ? {} : { advertise: settings.advertise }),
     ...(settings.advertiseHttp === undefined ? {} : { advertiseHttp: settings.advertiseHttp }),
     log,
@@ -47,7 +49,10 @@ export async function serve(
     // A node that waits for its cluster is stopped by ending the process: what it holds on disk is
     // as good as after a crash, which is to say whole.
     const first = await Promise.race([starting, end.promise]);
-    if (first instanceof Error) throw first;
+    if (first instanceof Error) {
+      if (isRemoval(first)) await (await starting).stop();
+      throw first;
+    }
     if (typeof first === "string") {
       log.info("stopped before the node was ready", { signal: first });
       return EXIT.ok;
@@ -57,7 +62,10 @@ export async function serve(
     );
     const reason = await end.promise;
     // The state of a node that met a fatal error cannot be trusted, so it is not stopped in order.
-    if (reason instanceof Error) throw reason;
+    if (reason instanceof Error) {
+      if (isRemoval(reason)) await first.stop();
+      throw reason;
+    }
     log.info("stopping", { signal: reason });
     await first.stop();
     log.info("stopped");
@@ -66,8 +74,13 @@ export async function serve(
     if (!(error instanceof DatabaseError)) throw error;
     program.stderr(`Error: ${error.message}\n`);
     if (error.hint !== undefined) program.stderr(`Hint: ${error.hint}\n`);
-    return EXIT.failure;
+    return isRemoval(error) ? EXIT.removed : EXIT.failure;
   }
+}
+
+/** Nothing is broken then: such a node is stopped in order. */
+function isRemoval(error: Error): boolean {
+  return error instanceof DatabaseError && error.code === "REMOVED";
 }
 
 async function startNode(options: NodeOptions): Promise<ServedNode> {

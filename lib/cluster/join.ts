@@ -4,12 +4,15 @@ import type { Clock } from "../io/clock.ts";
 import type { Log } from "../observe/log.ts";
 import type { Member } from "../raft/types.ts";
 import { parseJoinReply } from "./control.ts";
+import type { TargetRole } from "./membership.ts";
 
 /** What joining needs. */
 export interface JoinOptions {
   /** Addresses of cluster ports to ask, as given by the user. */
   readonly seeds: readonly string[];
   readonly member: Member;
+  /** What it is to be. */
+  readonly role: TargetRole;
   readonly clock: Clock;
   readonly log: Log;
   /** Puts a request to a node. */
@@ -47,10 +50,10 @@ export async function joinCluster(options: JoinOptions): Promise<string> {
   throw new DatabaseError("SHUTTING_DOWN", "The node stops before it joined a cluster");
 }
 
-async function askFrom(seed: string, { call, member }: JoinOptions): Promise<string> {
+async function askFrom(seed: string, { call, member, role }: JoinOptions): Promise<string> {
   let address = seed;
   for (let hop = 0; hop <= REDIRECTS_MAX; hop++) {
-    const reply = parseJoinReply(await call(address, "join", member));
+    const reply = parseJoinReply(await call(address, "join", { member, role }));
     if (reply.status === "member") return reply.clusterId;
     address = reply.address;
   }

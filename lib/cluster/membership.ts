@@ -4,8 +4,9 @@ import { LEADER_WAIT_MS } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Log } from "../observe/log.ts";
 import type { Raft } from "../raft/raft.ts";
+import { isMember, roleOf } from "../raft/configuration.ts";
 import { weightIn, weightOf } from "../raft/priority.ts";
-import type { ConfigurationChange, LogIndex, Member, NodeId } from "../raft/types.ts";
+import type { ConfigurationChange, LogIndex, Member, MemberRole, NodeId } from "../raft/types.ts";
 import type { Replica } from "../replica/replica.ts";
 
 /** What a node that wants to join is told. */
@@ -13,6 +14,14 @@ export type JoinReply =
   | { readonly status: "member"; readonly clusterId: string }
   /** Ask the leader instead, at the address of its cluster port. */
   | { readonly status: "redirect"; readonly address: string };
+
+/** What a node that asks about a member is told. */
+export interface StandingReply {
+  readonly status: "member" | "removed";
+}
+
+/** The roles that a node can be given; one that becomes a voter is a learner until then. */
+export type TargetRole = Exclude<MemberRole, "learner">;
 
 /** What membership changes need. */
 export interface MembershipOptions {
@@ -25,7 +34,9 @@ export interface MembershipOptions {
 
 /** Pause before a change is tried again while another one is under way. */
 const RETRY_MS = 50;
-/** How often the leader looks for standbys that have caught up. */
+/** Time that a question about a member may take. */
+const STANDING_WAIT_MS = 2_000;
+/** How often the leader looks for learners that have caught up. */
 const PROMOTE_MS = 100;
 
 /** Carries out changes of the configuration. */
@@ -45,7 +56,7 @@ export class Membership {
     this.#log = options.log;
   }
 
-  /** Promotes standbys as they catch up, for as long as this node leads. */
+  /** Promotes learners as they catch up, for as long as this node leads. */
   start(): void {
     this.#cancel = this.#clock.after(PROMOTE_MS, () => {
       this.#promote();
@@ -58,19 +69,45 @@ export class Membership {
   }
 
   /**
-   * Takes a node in, as a standby; it becomes a voter once it has caught up. Asked again by a
+   * Takes a node in. One that is to be a voter becomes one once it has caught up. Asked again by a
    * member, it brings the member's addresses and weight up to date.
    *
    * @throws {DatabaseError} `NO_LEADER`, `MEMBERSHIP`, `LEADERSHIP_LOST`.
    */
-  async join(member: Member): Promise<JoinReply> {
+  async join(member: Member, role: TargetRole): Promise<JoinReply> {
     const { configuration, leader } = this.#raft.status();
     if (this.#raft.role !== "leader") {
       const address = configuration.members.find(({ id }) => id === leader)?.address;
       if (address !== undefined) return { status: "redirect", address };
       throw new DatabaseError("NO_LEADER", "This node knows no leader that could take a node in");
     }
-    const known = configuration.members.find(({ id }) => id === member.id);
+    if (isMember(configuration, member.id)) await this.update(member);
+    else {
+      this.#requireFreeAddress(member);
+      const first = role === "voter" ? "learner" : role;
+      await this.#change({ type: "add", role: first, member });
+    }
+    return { status: "member", clusterId: this.#clusterId };
+  }
+
+  /**
+   * Brings the addresses and the weight of a member up to date.
+   *
+   * @throws {DatabaseError} `NOT_LEADER`, `MEMBERSHIP`, `LEADERSHIP_LOST`.
+   */
+  async update(member: Member): Promise<void> {
+    const { members } = this.#raft.status().configuration;
+    const known = members.find(({ id }) => id === member.id);
+    const isCurrent = known !== undefined && known.address === member.address &&
+      known.httpUrl === member.httpUrl &&
+      (member.weight === undefined || member.weight === weightOf(known));
+    if (isCurrent) return;
+    this.#requireFreeAddress(member);
+    await this.#change({ type: "update_member", member });
+  }
+
+  #requireFreeAddress(member: Member): void {
+    const { configuration } = this.#raft.status();
     const taken = configuration.members.find(({ id, address }) =>
       id !== member.id && address === member.address
     );
@@ -81,14 +118,54 @@ export class Membership {
         { hint: `Remove node ${taken.id} first, if it is gone for good` },
       );
     }
-    if (known === undefined) await this.#change({ type: "add", role: "standby", member });
-    else if (
-      known.address !== member.address || known.httpUrl !== member.httpUrl ||
-      (member.weight !== undefined && member.weight !== weightOf(known))
-    ) {
-      await this.#change({ type: "update_member", member });
+  }
+
+  /**
+   * Tells whether a node still is a member, as of now.
+   *
+   * @throws {DatabaseError} `NO_LEADER` when this node cannot be sure.
+   */
+  async standing(id: NodeId): Promise<StandingReply> {
+    const deadlineMs = this.#clock.nowMs() + STANDING_WAIT_MS;
+    const index = await new Promise<LogIndex | undefined>((resolve) => {
+      this.#replica.linearize({ deadlineMs, retry: true }, resolve);
+    });
+    while (index === undefined || this.#replica.appliedIndex < index) {
+      if (index === undefined || this.#clock.nowMs() > deadlineMs) {
+        throw new DatabaseError("NO_LEADER", "This node cannot tell who is a member now");
+      }
+      await this.#pause();
     }
-    return { status: "member", clusterId: this.#clusterId };
+    const { configuration, configurationIndex, commitIndex } = this.#raft.status();
+    const isCertain = configurationIndex <= commitIndex;
+    const isGone = isCertain && !isMember(configuration, id);
+    return { status: isGone ? "removed" : "member" };
+  }
+
+  /**
+   * Gives a member another role. A voter-to-be is a learner until it has caught up, and becomes a
+   * voter by itself then, should that take longer than this call waits.
+   *
+   * @returns The role that it has now.
+   * @throws {DatabaseError} `NOT_LEADER`, `MEMBERSHIP`, `LEADERSHIP_LOST`.
+   */
+  async assign(id: NodeId, role: TargetRole): Promise<MemberRole> {
+    const deadlineMs = this.#clock.nowMs() + LEADER_WAIT_MS;
+    const present = this.#roleOf(id);
+    const next = role === "voter" ? "learner" : role;
+    const isUnderWay = present === role || (role === "voter" && present === "learner");
+    if (this.#raft.role !== "leader" || !isUnderWay) {
+      await this.#change({ type: "assign", id, role: next });
+    }
+    while (this.#roleOf(id) !== role && this.#raft.role === "leader") {
+      if (this.#clock.nowMs() > deadlineMs) break;
+      await this.#pause();
+    }
+    return this.#roleOf(id) ?? next;
+  }
+
+  #roleOf(id: NodeId): MemberRole | undefined {
+    return roleOf(this.#raft.status().configuration, id);
   }
 
   /** @throws {DatabaseError} `NOT_LEADER`, `MEMBERSHIP`, `LEADERSHIP_LOST`. */
@@ -139,11 +216,14 @@ export class Membership {
   #promote(): void {
     if (this.#raft.role !== "leader" || !this.#raft.established) return;
     const { configuration } = this.#raft.status();
-    const standby = configuration.standbys[0];
-    if (standby === undefined) return;
-    const result = this.#raft.proposeConfiguration({ type: "assign", id: standby, role: "voter" });
-    this.#replica.schedule();
-    if (result.accepted) this.#log.info("standby caught up, becomes a voter", { node: standby });
+    // One that does not catch up must not keep the others waiting.
+    for (const id of configuration.learners) {
+      const result = this.#raft.proposeConfiguration({ type: "assign", id, role: "voter" });
+      if (!result.accepted) continue;
+      this.#replica.schedule();
+      this.#log.info("a node caught up, becomes a voter", { node: id });
+      return;
+    }
   }
 
   /** Proposes a change until it is accepted, and waits until it is committed. */

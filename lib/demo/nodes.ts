@@ -51,11 +51,13 @@ export class NodeProcess {
   readonly url: string;
   readonly #command: readonly string[];
   readonly #join: readonly string[];
+  readonly #role: string | undefined;
   #child: Child | undefined;
 
   /**
    * @param options.command The program, before its first argument.
    * @param options.join Addresses of members of the cluster; none for the first node.
+   * @param options.role What the node becomes when it joins; a voter unless told.
    */
   constructor(options: {
     readonly name: string;
@@ -64,6 +66,7 @@ export class NodeProcess {
     readonly listenPort: number;
     readonly httpPort: number;
     readonly join: readonly string[];
+    readonly role?: string | undefined;
   }) {
     this.name = options.name;
     this.folder = options.folder;
@@ -71,6 +74,7 @@ export class NodeProcess {
     this.url = `http://${HOST}:${options.httpPort}`;
     this.#command = options.command;
     this.#join = options.join;
+    this.#role = options.role;
   }
 
   get running(): boolean {
@@ -98,6 +102,7 @@ export class NodeProcess {
   async start(): Promise<void> {
     if (this.running) throw new Error(`${this.name} runs already`);
     const join = this.#join.length === 0 ? [] : ["--join", this.#join.join(",")];
+    const role = this.#role === undefined ? [] : ["--role", this.#role];
     this.#child = await startProcess([
       ...this.#command,
       "serve",
@@ -108,6 +113,7 @@ export class NodeProcess {
       "--http",
       this.url.slice("http://".length),
       ...join,
+      ...role,
     ]);
   }
 

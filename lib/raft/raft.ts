@@ -5,6 +5,7 @@
  */
 import { advanceCommit, noteCommitted } from "./commit.ts";
 import { tickState } from "./clock.ts";
+import { isMember, isReplica } from "./configuration.ts";
 import { onOwnVoteDurable, startPreVote } from "./election.ts";
 import { proposeChange } from "./membership.ts";
 import type { RaftOptions, RestoredState } from "./options.ts";
@@ -78,6 +79,12 @@ export class Raft {
   /** True when leading and an entry of the own term is committed. */
   get established(): boolean {
     return this.#state.leadership?.established === true;
+  }
+
+  /** Whether this node receives nothing of the log, as far as it knows. */
+  get isSpare(): boolean {
+    const { configuration } = knownConfiguration(this.#state);
+    return isMember(configuration, this.#state.id) && !isReplica(configuration, this.#state.id);
   }
 
   /** The term of the entry at `index`, that of the log's base included; undefined outside. */

@@ -156,6 +156,11 @@ export class Replica {
         this.#appliedIndex >= this.#machine.consistentIndex;
   }
 
+  /** Whether reads may run here without leading: the data of a spare is not kept up to date. */
+  get followsData(): boolean {
+    return this.#mode === "following" && !this.#raft.isSpare;
+  }
+
   /** Starts ticking. */
   start(): void {
     this.#lastTickMs = this.#clock.nowMs();

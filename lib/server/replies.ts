@@ -26,6 +26,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   LEADERSHIP_LOST: 503,
   NO_LEADER: 503,
   SHUTTING_DOWN: 503,
+  REMOVED: 503,
   DISK_FULL: 507,
   CLOSED: 503,
 };

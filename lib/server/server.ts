@@ -12,6 +12,7 @@ import {
   handleCheckpoint,
   handleDigest,
   handleRemove,
+  handleRole,
   handleTransfer,
   readyReply,
 } from "./status.ts";
@@ -170,6 +171,7 @@ function buildRoutes(options: ServerOptions): ReadonlyMap<string, Route> {
     ["/cluster", { GET: () => clusterReply(operations) }],
     ["/cluster/digest", { GET: () => handleDigest(operations) }],
     ["/cluster/remove", { POST: (request) => handleRemove(request, operations, proxy) }],
+    ["/cluster/role", { POST: (request) => handleRole(request, operations, proxy) }],
     ["/cluster/transfer", { POST: (request) => handleTransfer(request, operations, proxy) }],
     ["/cluster/checkpoint", { POST: () => handleCheckpoint(operations) }],
   ]);

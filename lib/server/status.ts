@@ -8,6 +8,9 @@ import type { Proxy } from "./proxy.ts";
 import { jsonReply } from "./replies.ts";
 import type { Operations } from "./types.ts";
 
+/** The roles that a node can be given. */
+const ROLES = ["voter", "standby", "spare"] as const;
+
 const DONE = jsonReply(200, `{"done":true}`);
 
 /**
@@ -46,6 +49,27 @@ export async function handleRemove(
   });
 }
 
+/** Answers `POST /cluster/role` with `{"id":…,"role":"voter"}`, here or at the leader. */
+export async function handleRole(
+  request: HttpRequest,
+  operations: Operations,
+  proxy: Proxy,
+): Promise<HttpReply> {
+  const body = await request.body();
+  const fields = decodeFields(body);
+  const id = nodeIdOf(fields);
+  if (id === undefined) throw new DatabaseError("PROTOCOL", "id must be that of a node: missing");
+  const role = ROLES.find((known) => known === fields["role"]);
+  if (role === undefined) {
+    const shown = String(JSON.stringify(fields["role"])).slice(0, 60);
+    throw new DatabaseError("PROTOCOL", `role must be one of ${ROLES.join(", ")}; it is ${shown}`);
+  }
+  return await proxy.run(request, body, async () => {
+    const now = await operations.assign(id, role);
+    return jsonReply(200, JSON.stringify({ done: now === role, role: now }));
+  });
+}
+
 /** Answers `POST /cluster/transfer` with `{"id":…}` or nothing, here or at the leader. */
 export async function handleTransfer(
   request: HttpRequest,
@@ -72,12 +96,18 @@ export async function handleDigest(operations: Operations): Promise<HttpReply> {
 
 /** The `id` of a body such as `{"id":5}`; undefined when there is none. */
 function decodeNodeId(body: Uint8Array): NodeId | undefined {
-  if (body.length === 0) return undefined;
+  return body.length === 0 ? undefined : nodeIdOf(decodeFields(body));
+}
+
+function decodeFields(body: Uint8Array): Readonly<Record<string, unknown>> {
   const json = parseJson(decodeText(body), "The body");
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new DatabaseError("PROTOCOL", "The body must be an object");
   }
-  const { id } = json as { id?: unknown };
+  return json as Record<string, unknown>;
+}
+
+function nodeIdOf({ id }: Readonly<Record<string, unknown>>): NodeId | undefined {
   if (id === undefined || id === null) return undefined;
   if (typeof id !== "number" || !Number.isSafeInteger(id) || id <= 0) {
     const shown = JSON.stringify(id).slice(0, 60);

@@ -1,5 +1,5 @@
 /** What the HTTP server asks of the node behind it. */
-import type { NodeId } from "../raft/types.ts";
+import type { MemberRole, NodeId } from "../raft/types.ts";
 import type { Sessions } from "../session/types.ts";
 import type { Clock } from "../io/clock.ts";
 import type { HttpClient } from "../io/http.ts";
@@ -22,7 +22,8 @@ export interface MemberStatus {
   readonly id: NodeId;
   readonly address: string;
   readonly httpUrl: string;
-  readonly role: "voter" | "standby";
+  /** A learner becomes a voter once it has caught up. */
+  readonly role: MemberRole;
   readonly leader: boolean;
   /** Whether the leader heard from it lately; only the leader knows. */
   readonly active?: boolean;
@@ -35,7 +36,7 @@ export interface ClusterStatus {
   readonly clusterId: string;
   readonly nodeId: NodeId;
   readonly version: string;
-  readonly role: "leader" | "follower" | "candidate" | "standby";
+  readonly role: "leader" | "follower" | "candidate" | "learner" | "standby" | "spare";
   readonly term: number;
   readonly leader:
     | { readonly id: NodeId; readonly address: string; readonly httpUrl: string }
@@ -75,6 +76,13 @@ export interface Operations {
   readiness(): Readiness;
   /** @throws {DatabaseError} NOT_LEADER; MEMBERSHIP when it is not allowed now. */
   remove(id: NodeId): Promise<void>;
+  /**
+   * Gives a member another role.
+   *
+   * @returns The role it has now: still `learner` while one that is to be a voter catches up.
+   * @throws {DatabaseError} NOT_LEADER; MEMBERSHIP when it is not allowed now.
+   */
+  assign(id: NodeId, role: Exclude<MemberRole, "learner">): Promise<MemberRole>;
   /**
    * Hands leadership over.
    *

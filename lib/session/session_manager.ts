@@ -164,7 +164,7 @@ export class SessionManager implements Sessions {
     reject: Pending["reject"],
   ): void {
     const leading = this.#replica.mode === "leading";
-    if (!leading && !(this.#replica.mode === "following" && mayRunOnFollower(request.requests))) {
+    if (!leading && !(this.#replica.followsData && mayRunOnFollower(request.requests))) {
       throw this.#notLeader();
     }
     const oneShot = isOneShot(request.requests);
@@ -253,7 +253,8 @@ export class SessionManager implements Sessions {
   #runOnFollower(pending: Pending): void {
     const options = { deadlineMs: this.#deadline(LEADER_WAIT_MS), retry: true };
     this.#replica.linearize(options, (index) => {
-      if (index === undefined) {
+      // A new spare learns what it is along with who leads.
+      if (index === undefined || !this.#replica.followsData) {
         this.#refuse(pending, this.#notLeader());
         return;
       }

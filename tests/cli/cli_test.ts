@@ -94,6 +94,7 @@ function serving(start: StartNode) {
     listen: "127.0.0.1:0",
     http: "127.0.0.1:0",
     join: ["a:1"],
+    role: "voter",
     advertise: undefined,
     advertiseHttp: "http://b",
     logFormat: "json",
@@ -148,6 +149,28 @@ test("a node that cannot start, or go on, is an error with its hint", async () =
   });
   expect(await broken.status).toBe(1);
   expect(broken.written.errors).toBe("Error: The disk is gone\n");
+});
+
+test("a node that was removed is stopped in order, with a status of its own", async () => {
+  for (const isEarly of [false, true]) {
+    const events: string[] = [];
+    const removed = new DatabaseError("REMOVED", "It was removed", { hint: "Join anew" });
+    const { status, written } = serving((options) => {
+      const node = {
+        address: "127.0.0.1:7",
+        httpUrl: "http://127.0.0.1:8",
+        nodeId: 9,
+        stop: () => Promise.resolve(void events.push("stopped")),
+      };
+      if (isEarly) options.onFatal!(removed);
+      else setTimeout(() => options.onFatal!(removed), 5);
+      const early = new Promise<typeof node>((resolve) => setTimeout(resolve, 5, node));
+      return isEarly ? early : Promise.resolve(node);
+    });
+    expect(await status).toBe(3);
+    expect(events).toEqual(["stopped"]);
+    expect(written.errors).toBe("Error: It was removed\nHint: Join anew\n");
+  }
 });
 
 test("the executable runs under Bun and under Deno, and ends at a second signal", async () => {

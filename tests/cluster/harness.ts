@@ -56,6 +56,7 @@ export interface Stage {
 /** What may differ for a node that is added. */
 export interface ExtraNode {
   readonly join?: readonly string[];
+  readonly role?: string;
   readonly folder?: string;
   readonly listenPort?: number;
   readonly httpPort?: number;
@@ -81,6 +82,7 @@ export async function onCluster(
       listenPort: extra.listenPort ?? listenPort!,
       httpPort: extra.httpPort ?? httpPort!,
       join: extra.join ?? [],
+      role: extra.role,
     });
     all.push(node);
     return node;
@@ -98,6 +100,18 @@ export async function onCluster(
     await Promise.all(all.map((node) => node.kill()));
     remove();
   }
+}
+
+/** Asks a node to change the cluster. @throws {Error} when it refuses. */
+export async function post(node: NodeProcess, path: string, body: unknown): Promise<unknown> {
+  const response = await fetch(node.url + path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
+  return JSON.parse(text);
 }
 
 /** Runs a statement at a node. @throws {Error} when it is refused. */

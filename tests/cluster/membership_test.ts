@@ -1,21 +1,11 @@
 import { expect, test } from "bun:test";
-import { countVoters, type NodeProcess } from "../../lib/demo/nodes.ts";
+import { countVoters } from "../../lib/demo/nodes.ts";
 import { waitUntil } from "../../lib/demo/wait.ts";
-import { number, onCluster, run, START_TIMEOUT_MS } from "./harness.ts";
+import { number, onCluster, post, run, START_TIMEOUT_MS } from "./harness.ts";
 import { Writers, WRITTEN_TABLE } from "./writers.ts";
 
 const WRITES = 100;
 const TEST_TIMEOUT_MS = 90_000;
-
-async function post(node: NodeProcess, path: string, body: unknown): Promise<void> {
-  const response = await fetch(node.url + path, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
-}
 
 test("leadership is handed over under load without a write that is lost or unknown", async () => {
   await onCluster({}, async ({ cluster, nodes }) => {

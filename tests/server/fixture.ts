@@ -51,6 +51,7 @@ export function fakeOperations(given: Partial<Operations> = {}): Operations {
     }),
     readiness: () => ({ leaderKnown: true, appliedIndex: 7, requiredIndex: 7 }),
     remove: refuse,
+    assign: refuse,
     transfer: refuse,
     checkpoint: refuse,
     digest: refuse,

@@ -53,6 +53,10 @@ test("operators remove nodes, hand leadership over, checkpoint and compare datab
     operations: fakeOperations({
       remove: (id) => Promise.resolve(void asked.push(["remove", id])),
       transfer: (id) => Promise.resolve(void asked.push(["transfer", id])),
+      assign: (id, role) => {
+        asked.push([role, id]);
+        return Promise.resolve(role === "voter" ? "learner" : role);
+      },
       checkpoint: () => Promise.resolve({ index: 12 }),
       digest: () => Promise.resolve({ index: 12, sha256: "ab", pages: 3 }),
     }),
@@ -64,6 +68,11 @@ test("operators remove nodes, hand leadership over, checkpoint and compare datab
   expect(await send("/cluster/transfer", '{"id":6}')).toMatchObject(done);
   expect(await send("/cluster/transfer", "{}")).toMatchObject(done);
   expect(await send("/cluster/transfer")).toMatchObject(done);
+  const spare = await send("/cluster/role", '{"id":7,"role":"spare"}');
+  expect(spare).toMatchObject({ status: 200, json: { done: true, role: "spare" } });
+  const voter = await send("/cluster/role", '{"id":7,"role":"voter"}');
+  expect(voter).toMatchObject({ status: 200, json: { done: false, role: "learner" } });
+  expect(asked.splice(-2)).toEqual([["spare", 7], ["voter", 7]]);
   expect(asked).toEqual([["remove", 5], ["transfer", 6], ["transfer", undefined], [
     "transfer",
     undefined,
@@ -90,6 +99,17 @@ test("a change that names no node is refused, and so is one that is not allowed 
   for (const [body, message] of refused) {
     expect(await remove(body)).toMatchObject({ status: 400, json: { code: "PROTOCOL", message } });
   }
+  const assign = (body: string) => ask(`${node.url}/cluster/role`, { method: "POST", body });
+  const expected = "role must be one of voter, standby, spare; it is";
+  for (const [role, shown] of [[`"learner"`, `"learner"`], ["3", "3"], ["null", "null"]]) {
+    expect(await assign(`{"id":5,"role":${role}}`)).toMatchObject({
+      status: 400,
+      json: { code: "PROTOCOL", message: `${expected} ${shown}` },
+    });
+  }
+  expect((await assign('{"id":5}')).json).toMatchObject({ message: `${expected} undefined` });
+  expect((await assign('{"role":"spare"}')).status).toBe(400);
+  expect((await assign('{"id":5,"role":"spare"}')).status).toBe(409);
   expect(await remove('{"id":5}')).toMatchObject({ status: 409, json: { code: "MEMBERSHIP" } });
   expect(node.failures).toEqual([]);
 });
