@@ -259,7 +259,7 @@ export class Replica {
       if (!paused) return;
       paused = false;
       this.#applyPaused--;
-      this.#apply();
+      this.#applySoon();
     };
   }
 
