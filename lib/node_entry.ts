@@ -134,7 +134,27 @@ function openLog(options: EntryOptions, clusterId: string, create: boolean): Seg
   const { disk, folder: { identity, logPath }, random, clock, onFatal, onSpace } = options;
   const { nodeId } = identity;
   const files = { disk, folder: logPath, clusterId, nodeId, create };
-  return SegmentLog.open({ ...files, random, clock, onFatal, onSpace });
+  const log = SegmentLog.open({ ...files, random, clock, onFatal, onSpace });
+  tellDamage(options.log, log);
+  return log;
+}
+
+function tellDamage(lines: Log, log: SegmentLog): void {
+  const { givenUp } = log.recovery;
+  if (givenUp !== undefined) {
+    const { path, offset, expected, lastIndex } = givenUp;
+    const lost = Math.max(0, lastIndex - log.lastIndex);
+    lines.warn("the log is damaged: gave up what follows, to get it from the leader", {
+      path,
+      offset,
+      expected,
+      lastIndex: log.lastIndex,
+      lost,
+    });
+  }
+  if (log.recovering) {
+    lines.warn("recovering: this node neither votes nor counts until a leader has sent all");
+  }
 }
 
 /** What every cluster begins with: who is in it, and an empty database. */

@@ -32,6 +32,8 @@ export interface SlotSummary {
   readonly hardState?: HardState;
   readonly firstSegment?: number;
   readonly activeSegment?: number;
+  /** The log was cut at damage, and that was not made good. */
+  readonly recovering?: boolean;
 }
 
 /** One file of the log. */
@@ -166,7 +168,18 @@ function startOf(
   try {
     const recovered = recoverLog(disk, folder, owner);
     if (recovered === undefined) return { possible: false, message: "the log is missing" };
-    const { verdict, torn } = recovered;
+    const { verdict, torn, givenUp, newestSlot } = recovered;
+    if (givenUp !== undefined) {
+      const { path, offset } = givenUp.finding;
+      const what = `entries after ${recovered.table.lastIndex}, from ${path}, offset ${offset}`;
+      return { possible: true, message: `gives up ${what}, and gets them from the leader` };
+    }
+    if (newestSlot.recovering) {
+      return {
+        possible: true,
+        message: "goes on recovering: a leader has to send what is missing",
+      };
+    }
     if (verdict === "cut") {
       return { possible: true, message: `cuts the torn batch at offset ${torn?.offset}` };
     }
@@ -197,9 +210,10 @@ function summary(log: LogReport): Pick<
     slots: log.slots.map((slot, at) => {
       const name = SLOT_NAMES[at]!;
       if (typeof slot === "string") return { name, state: slot };
-      const { hardState, firstSegment, activeSegment } = slot;
+      const { hardState, firstSegment, activeSegment, recovering } = slot;
       const writes = slot.sequence;
-      return { name, state: "valid", writes, hardState, firstSegment, activeSegment };
+      const segments = { firstSegment, activeSegment };
+      return { name, state: "valid", writes, hardState, ...segments, recovering };
     }),
     segments: log.segments.map(({ sequence, state, header, end }) => {
       if (header === undefined) return { sequence, state, recordBytes: 0, sizeBytes: 0 };

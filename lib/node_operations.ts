@@ -76,6 +76,7 @@ export class NodeOperations implements Operations, Leadership {
       leader: leader ?? null,
       commitIndex: status.commitIndex,
       appliedIndex: replica.appliedIndex,
+      recovering: status.recovering,
       lastIndex: status.lastIndex,
       members: configuration.members.map((member) => {
         const peer = peers.get(member.id);
@@ -83,7 +84,11 @@ export class NodeOperations implements Operations, Leadership {
           ...member,
           role: roleOf(configuration, member.id)!,
           leader: member.id === status.leader,
-          ...(peer === undefined ? {} : { active: peer.active, matchIndex: peer.matchIndex }),
+          ...(peer === undefined ? {} : {
+            active: peer.active,
+            matchIndex: peer.matchIndex,
+            recovering: peer.recovering,
+          }),
         };
       }),
     };

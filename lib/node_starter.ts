@@ -89,7 +89,10 @@ export class NodeStarter {
   readonly #network: Network;
   readonly #clock = systemClock;
   readonly #random: Random = new SeededRandom(randomU32());
+  /** Names this start of the node, among all of them. */
+  readonly #bootId = randomU53();
   #stopped = false;
+  #recovering = false;
   #cancelCheckpoint: () => void = () => {};
   #clusterId: string | undefined;
   #replica: Replica | undefined;
@@ -219,6 +222,7 @@ export class NodeStarter {
     const maintenance = new Maintenance({ replica, machine, sessions, pool });
     this.#maintenance = maintenance;
     operations.attach({ clusterId, raft, replica, machine, membership, maintenance });
+    this.#recovering = log.recovering;
     transport.setPeers(raft.status().configuration.members);
     // Nobody else could lead: there is nothing to wait for.
     if (raft.status().configuration.voters.length === 1) raft.campaign();
@@ -261,7 +265,7 @@ export class NodeStarter {
       network: this.#network,
       clock: this.#clock,
       random: this.#random,
-      identity: { clusterId: () => this.#clusterId, nodeId, bootId: randomU53() },
+      identity: { clusterId: () => this.#clusterId, nodeId, bootId: this.#bootId },
       events: {
         onMessage: (from, message) => this.#replica?.receive(from, message),
         onUnreachable: (peer) => {
@@ -336,6 +340,7 @@ export class NodeStarter {
       baseTerm: log.baseTerm,
       baseConfiguration: log.baseConfiguration,
       commitIndex,
+      recoveryNonce: log.recovering ? this.#bootId : undefined,
     });
   }
 
@@ -376,7 +381,11 @@ export class NodeStarter {
   }
 
   #observe(raft: Raft, transport: Transport): void {
-    const { configuration, role, term, leader, removed } = raft.status();
+    const { configuration, role, term, leader, removed, recovering } = raft.status();
+    if (this.#recovering && !recovering) {
+      this.#log.info("recovered: the log holds all again that it ever held", { term });
+    }
+    this.#recovering = recovering;
     transport.setPeers(configuration.members);
     this.#log.debug("consensus", { role, term, leader });
     this.#roster?.observe(configuration.members);

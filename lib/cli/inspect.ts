@@ -108,7 +108,8 @@ function hardStateText({ term, votedFor }: { term: number; votedFor: number | un
 function slotLine({ name, state, ...slot }: SlotSummary): string {
   if (slot.hardState === undefined) return `  ${name}: ${state}`;
   return `  ${name}: ${hardStateText(slot.hardState)}, write ${slot.writes}, ` +
-    `segments ${slot.firstSegment} to ${slot.activeSegment}`;
+    `segments ${slot.firstSegment} to ${slot.activeSegment}` +
+    (slot.recovering === true ? ", recovering" : "");
 }
 
 function segmentCells(segment: SegmentSummary): string[] {

@@ -33,7 +33,11 @@ export interface LogPoint {
 
 /** A record that is to be written, and the end of the log after it. */
 export type NewRecord =
-  & { readonly after: LogPoint }
+  & {
+    readonly after: LogPoint;
+    /** Set when the configuration changes: whether it leaves every decision to this node. */
+    readonly alone?: boolean;
+  }
   & (
     | { readonly type: "entry"; readonly entry: Entry; readonly body: EntryBody }
     | { readonly type: "hardState"; readonly hardState: HardState }

@@ -56,6 +56,11 @@ export class EntryTable {
     this.#baseConfiguration = configuration;
   }
 
+  /** The configuration in force at the end of the log. */
+  get configuration(): Configuration {
+    return this.#configurations.at(-1)?.configuration ?? this.#baseConfiguration;
+  }
+
   get firstIndex(): LogIndex {
     return this.#base.index + 1;
   }

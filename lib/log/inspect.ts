@@ -97,12 +97,10 @@ class Inspector {
       if (!none || slot !== "absent") this.#slot(slot, path, owner);
     });
     const slot = newestSlot(slots);
-    const { headers, unused, missing } = takeInventory(
-      this.#disk,
-      this.#folder,
-      sequences,
-      slot,
-    );
+    const certain = slots.every((found) => typeof found !== "string");
+    const inventory = takeInventory(this.#disk, this.#folder, sequences, slot, certain);
+    const { unused, missing } = inventory;
+    const headers = [...inventory.headers, ...inventory.stranded];
     const known = new Map(headers.map((header) => [header.sequence, header]));
     for (const sequence of sequences) {
       const header = known.get(sequence);
@@ -112,9 +110,9 @@ class Inspector {
         // Behind a gap nothing is known of what came before.
         if (at > 0 && header.previousSequence !== headers[at - 1]!.sequence) this.#lose();
         this.#segment(header, headers[at + 1]);
-      } else if (unused.includes(sequence)) {
-        const obsolete = sequence < (slot?.firstSegment ?? 0);
-        this.#report(sequence, obsolete ? "obsolete" : "unused", undefined, 0);
+      } else if (unused.includes(sequence)) this.#report(sequence, "unused", undefined, 0);
+      else if (missing === undefined || sequence < (slot?.firstSegment ?? 0)) {
+        this.#report(sequence, "obsolete", undefined, 0);
       } else this.#headless(sequence);
     }
     if (missing !== undefined && !sequences.some((known) => this.#isAt(missing, known))) {

@@ -1,6 +1,11 @@
 /** Which segments there are, before any record is read. */
-import type { Disk } from "../io/disk.ts";
-import { SEGMENT_DATA_AT, type SegmentHeader, type Slot } from "../wire/segment_header.ts";
+import type { Disk, DiskFile } from "../io/disk.ts";
+import {
+  BLOCK_BYTES,
+  SEGMENT_DATA_AT,
+  type SegmentHeader,
+  type Slot,
+} from "../wire/segment_header.ts";
 import { headerOf, segmentPath } from "./segment_files.ts";
 import type { SlotFinding } from "./slots.ts";
 import { isZero } from "./zero_map.ts";
@@ -14,14 +19,18 @@ export interface Finding {
 
 /** The segments of a folder. */
 export interface Inventory {
-  /** Of the segments that hold records, in order. */
-  readonly headers: SegmentHeader[];
-  /** Segments that were made ahead of time and never used, or that are not needed any more. */
-  readonly unused: number[];
+  /** Of the segments that hold records, each after the one that it names; oldest first. */
+  readonly headers: readonly SegmentHeader[];
+  /** Segments that were made ahead of time and never used. */
+  readonly unused: readonly number[];
+  /** Segments before the first that is needed, and those that a cut has replaced. */
+  readonly obsolete: readonly number[];
+  /** Segments with a header that do not follow those of `headers`, since one is missing. */
+  readonly stranded: readonly SegmentHeader[];
   /** Whether one of them has a newer format. */
-  newer: boolean;
+  readonly newer: boolean;
   /** The first segment that should be there and is not, or has no header. */
-  missing: Finding | undefined;
+  readonly missing: Finding | undefined;
 }
 
 /** True when making the log was cut short before its first segment came into use. */
@@ -37,58 +46,101 @@ export function neverStarted(
   return newest === undefined ? sequences.length === 0 : newest.activeSegment === 0;
 }
 
-/** Reads the header of every segment, and looks for those that are missing. */
+/**
+ * Reads the header of every segment, and follows them back from the newest: whatever the newest
+ * ones do not name was replaced, and does not matter any more.
+ *
+ * @param certain Whether both slots are valid, so that none can name a later segment.
+ */
 export function takeInventory(
   disk: Disk,
   folder: string,
   sequences: readonly number[],
   slot: Slot | undefined,
+  certain: boolean,
 ): Inventory {
-  const inventory: Inventory = { headers: [], unused: [], newer: false, missing: undefined };
-  const miss = (sequence: number, expected: string) => {
-    inventory.missing ??= { path: segmentPath(folder, sequence), offset: 0, expected };
-  };
-  for (const sequence of sequences) {
-    if (sequence < (slot?.firstSegment ?? 0)) {
-      inventory.unused.push(sequence);
-      continue;
-    }
+  const { firstSegment: first = 0, activeSegment: active = 0 } = slot ?? {};
+  const found = new Map<number, SegmentHeader>();
+  const unused: number[] = [];
+  let newer = false;
+  let missing: { sequence: number; expected: string } | undefined;
+  for (const sequence of sequences.filter((known) => known >= first)) {
     const header = readHeader(disk, segmentPath(folder, sequence));
-    if (header === "newer") inventory.newer = true;
-    else if (header === "unused" && sequence > (slot?.activeSegment ?? 0)) {
-      inventory.unused.push(sequence);
-    } else if (typeof header === "string") miss(sequence, "the header of a segment");
-    else if (header.sequence !== sequence) miss(sequence, `the header of segment ${sequence}`);
-    else inventory.headers.push(header);
+    if (header === "newer") newer = true;
+    else if (typeof header !== "string" && header.sequence === sequence) {
+      found.set(sequence, header);
+    } else if (sequence > active && (certain || header === "unused")) unused.push(sequence);
+    // What a slot that is lost may have named.
+    else if (sequence > active) missing = { sequence, expected: "the header of a segment" };
   }
-  for (let i = 1; i < inventory.headers.length; i++) {
-    const { previousSequence } = inventory.headers[i]!;
-    if (previousSequence !== inventory.headers[i - 1]!.sequence) {
-      miss(previousSequence, "a file, as the next segment names it");
-    }
+  let newest = Math.max(0, ...found.keys());
+  if (newest < active) {
+    missing = { sequence: active, expected: "the last segment, as the hard state names it" };
   }
-  const first = inventory.headers[0]?.sequence ?? 0;
-  if (slot !== undefined && first !== slot.firstSegment) {
-    miss(slot.firstSegment, "the first segment, as the hard state names it");
+  let headers: SegmentHeader[] = [];
+  while (newest > 0) {
+    headers = chainTo(found, newest);
+    const { sequence, previousSequence } = headers[0]!;
+    const older = [...found.keys()].filter((known) => known < sequence);
+    if (sequence === first || slot === undefined && older.length === 0) break;
+    missing = { sequence: previousSequence, expected: "a segment, as the next one names it" };
+    newest = Math.max(0, ...older);
   }
-  const last = inventory.headers.at(-1)?.sequence ?? 0;
-  if (slot !== undefined && last < slot.activeSegment) {
-    miss(slot.activeSegment, "the last segment, as the hard state names it");
+  if (slot !== undefined && headers[0]?.sequence !== first) {
+    headers = [];
+    missing = { sequence: first, expected: "the first segment, as the hard state names it" };
   }
-  return inventory;
+  const kept = new Set(headers.map(({ sequence }) => sequence));
+  const last = headers.at(-1)?.sequence ?? 0;
+  return {
+    headers,
+    unused,
+    obsolete: sequences.filter((known) => !kept.has(known) && !unused.includes(known)),
+    stranded: [...found.values()].filter(({ sequence }) =>
+      missing !== undefined && sequence > last
+    ),
+    newer,
+    missing: missing && {
+      path: segmentPath(folder, missing.sequence),
+      offset: 0,
+      expected: missing.expected,
+    },
+  };
+}
+
+/** The segments back from `newest`, as far as each is there that the next one names. */
+function chainTo(found: ReadonlyMap<number, SegmentHeader>, newest: number): SegmentHeader[] {
+  const chain: SegmentHeader[] = [];
+  for (let header = found.get(newest); header !== undefined;) {
+    chain.unshift(header);
+    const { sequence, previousSequence } = header;
+    header = previousSequence < sequence ? found.get(previousSequence) : undefined;
+  }
+  return chain;
 }
 
 /** A file without a header counts as unused only when it holds nothing else either. */
 function readHeader(disk: Disk, path: string): SegmentHeader | "newer" | "damaged" | "unused" {
   const file = disk.open(path, { create: false });
   try {
-    const header = headerOf(file.read(0, SEGMENT_DATA_AT));
+    const bytes = new Uint8Array(SEGMENT_DATA_AT);
+    for (let at = 0; at < SEGMENT_DATA_AT; at += BLOCK_BYTES) readBlock(file, at, bytes);
+    const header = headerOf(bytes);
     if (header !== "damaged") return header;
-    const data = file.read(SEGMENT_DATA_AT, Math.max(0, file.size() - SEGMENT_DATA_AT));
+    const data = file.read(0, file.size());
     return isZero(data, 0, data.length) ? "unused" : "damaged";
   } catch {
     return "damaged";
   } finally {
     file.close();
+  }
+}
+
+/** One copy of the header is enough, so that the other one need not be readable. */
+function readBlock(file: DiskFile, at: number, into: Uint8Array): void {
+  try {
+    into.set(file.read(at, BLOCK_BYTES), at);
+  } catch {
+    into.fill(0, at, at + BLOCK_BYTES);
   }
 }

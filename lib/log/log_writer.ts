@@ -117,6 +117,12 @@ export class LogWriter {
     this.#schedule();
   }
 
+  /** Has the slots say, once everything before is durable, that the log is whole again. */
+  pushRecovered(): void {
+    this.#queue.pushRecovered();
+    this.#schedule();
+  }
+
   /** Gives up the segments before `sequence`; the base before it, or reset, must be durable. */
   beginWith(sequence: number): void {
     this.#newFirst = sequence;
@@ -170,6 +176,7 @@ export class LogWriter {
     this.#cancelClose = undefined;
     const taken = this.#queue.take(this.#freeBytes(), this.#commandBytes(), this.#isFresh());
     if (taken === undefined) return this.#roll();
+    if (taken.recovered) return this.#writeRecovered();
     const { records, dones } = taken;
     this.#queuedRecords -= records.length;
     if (records.length > 0) return this.#writeBatch(records, dones);
@@ -200,14 +207,17 @@ export class LogWriter {
     const number = this.#batch + 1;
     const batch = encodeBatch(number, this.#point, records, segment.salt, segment.end);
     let hardState: HardState | undefined;
+    let alone = this.#slots.alone;
     for (let i = 0; i < records.length; i++) {
       const record = records[i]!;
       if (record.type === "hardState") hardState = record.hardState;
+      alone = record.alone ?? alone;
       this.#host.placed(record, segment.sequence, batch.offsets[i]!);
     }
+    const toSlot = hardState !== undefined || alone !== this.#slots.alone;
     this.#writingBytes = batch.sizeBytes;
     this.#busy = true;
-    let waiting = hardState === undefined ? 1 : 2;
+    let waiting = toSlot ? 2 : 1;
     const written = (error: Error | undefined) => {
       waiting--;
       if (error !== undefined) this.fail(error);
@@ -223,8 +233,16 @@ export class LogWriter {
       this.#schedule();
     };
     // The copy in the slot may be ahead of the stream or behind it: the newer one counts.
-    if (hardState !== undefined) this.#slots.setHardState(hardState, written);
+    if (toSlot) this.#slots.setHardState(hardState, alone, written);
     segment.file.writeDurably("log batch", segment.end, batch.parts, written);
+  }
+
+  #writeRecovered(): void {
+    this.#busy = true;
+    this.#slots.setRecovered((error) => {
+      if (error !== undefined) this.fail(error);
+      this.#released();
+    });
   }
 
   /** Both slots hold term and vote then: records that are given up may have been the last. */

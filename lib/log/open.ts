@@ -2,9 +2,12 @@ import { assert } from "../base/assert.ts";
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { Disk, DiskFile } from "../io/disk.ts";
-import type { HardState } from "../raft/types.ts";
+import { decidesAlone } from "../raft/quorum.ts";
+import type { HardState, LogIndex } from "../raft/types.ts";
+import { crc32c } from "../base/crc32c.ts";
 import { CHAIN_START } from "../wire/chain.ts";
 import { type LogOwner, SEGMENT_DATA_AT, type SegmentHeader } from "../wire/segment_header.ts";
+import { encodeBatch } from "./batch.ts";
 import { EntryTable } from "./entry_table.ts";
 import type { ActiveSegment, StreamPosition } from "./log_writer.ts";
 import { type Recovered, recoverLog } from "./recovery.ts";
@@ -37,10 +40,25 @@ export interface Opened {
   readonly slots: Slots;
   readonly segment: ActiveSegment;
   readonly position: StreamPosition;
-  readonly recovery: {
-    readonly torn: { readonly path: string; readonly offset: number } | undefined;
-    readonly slotRepaired: boolean;
-  };
+  /** The log was cut, now or earlier, and nobody has confirmed since that nothing is missing. */
+  readonly recovering: boolean;
+  readonly recovery: LogRecovery;
+}
+
+/** What a start had to mend. */
+export interface LogRecovery {
+  /** The torn batch that was forgotten, never acknowledged to anybody. */
+  readonly torn: { readonly path: string; readonly offset: number } | undefined;
+  /** One of the two files of the hard state was damaged and is whole again. */
+  readonly slotRepaired: boolean;
+  /** What was cut off, though it may have been acknowledged. */
+  readonly givenUp: {
+    readonly path: string;
+    readonly offset: number;
+    readonly expected: string;
+    /** The highest entry that was found behind the damage; 0 when none was. */
+    readonly lastIndex: LogIndex;
+  } | undefined;
 }
 
 /** Reads a log and mends what may be mended, or makes a new one; see `SegmentLog.open`. */
@@ -48,7 +66,9 @@ export function openLog(options: OpenOptions): Opened {
   const { disk, folder, owner } = options;
   assert(options.segmentBytes % 8 === 0, `segments of ${options.segmentBytes} bytes`);
   try {
-    const recovered = recoverLog(disk, folder, owner);
+    let recovered = recoverLog(disk, folder, owner);
+    // Once more: nothing is given up for a read that went wrong once.
+    if (recovered?.givenUp !== undefined) recovered = recoverLog(disk, folder, owner);
     if (recovered !== undefined) return resume(options, recovered);
     if (options.create) return make(options);
   } catch (error) {
@@ -70,7 +90,7 @@ function make(options: OpenOptions): Opened {
   const slots = new Slots(disk, folder, owner, undefined);
   const hardState: HardState = { term: 0, votedFor: undefined };
   // No segment may be there before the slots that will tell of its loss.
-  slots.writeBoth(hardState, 0, 0);
+  slots.writeBoth({ hardState });
   disk.syncFolder(folder);
   const header: SegmentHeader = {
     owner,
@@ -85,39 +105,73 @@ function make(options: OpenOptions): Opened {
     previousBatch: 0,
   };
   const segment = makeActive(disk, folder, header);
-  slots.writeBoth(hardState, sequence, sequence);
+  slots.writeBoth({ firstSegment: sequence, activeSegment: sequence });
   const table = new EntryTable({ index: 0, term: 0, chain: CHAIN_START });
   const files = new SegmentFiles(disk, folder);
   files.add(sequence, header.salt);
   const starts = new SegmentStarts();
   starts.add(sequence, table.last);
   const position = { point: table.last, batch: 0, closed: true };
-  const recovery = { torn: undefined, slotRepaired: false };
-  return { table, starts, hardState, files, slots, segment, position, recovery };
+  const recovery = { torn: undefined, slotRepaired: false, givenUp: undefined };
+  return {
+    table,
+    starts,
+    hardState,
+    files,
+    slots,
+    segment,
+    position,
+    recovering: false,
+    recovery,
+  };
 }
 
 function resume(options: OpenOptions, recovered: Recovered): Opened {
   const { disk, folder, owner } = options;
-  const { table, starts, hardState, headers, lastBatch, torn, unused } = recovered;
+  const { table, starts, hardState, headers, torn, givenUp, unused, newestSlot } = recovered;
   const first = headers[0]!.sequence;
   const files = new SegmentFiles(disk, folder);
   for (const header of headers) files.add(header.sequence, header.salt);
-  removeSegments(disk, folder, unused.filter((sequence) => sequence > first));
-  const slots = new Slots(disk, folder, owner, recovered.newestSlot);
-  let segment: ActiveSegment;
-  if (torn === undefined) segment = reopen(disk, folder, recovered);
-  else {
-    segment = seal(options, recovered, Math.max(0, ...unused));
+  removeSegments(disk, folder, unused);
+  for (const { sequence, offset, bytes } of recovered.rottenCloses) {
+    overwrite(disk, segmentPath(folder, sequence), offset, bytes);
+  }
+  const slots = new Slots(disk, folder, owner, newestSlot);
+  const recovering = newestSlot.recovering || givenUp !== undefined;
+  const alone = !recovering && decidesAlone(table.configuration, owner.nodeId);
+  // Before anything makes the damage harder to see, both slots tell of it.
+  if (givenUp !== undefined) slots.writeBoth({ hardState, recovering, alone });
+  const continued = torn === undefined && givenUp === undefined;
+  const segment = continued ? reopen(disk, folder, recovered) : seal(options, recovered);
+  if (!continued) {
     files.add(segment.sequence, segment.salt);
     starts.add(segment.sequence, table.last);
   }
-  slots.writeBoth(hardState, first, segment.sequence);
+  const activeSegment = segment.sequence;
+  slots.writeBoth({ hardState, firstSegment: first, activeSegment, recovering, alone });
   // Only now do both slots know that these are not needed, and hold what they said last.
-  removeSegments(disk, folder, unused.filter((sequence) => sequence < first));
-  const closed = torn !== undefined || recovered.openBatchAt === undefined;
-  const position = { point: table.last, batch: lastBatch, closed };
-  const recovery = { torn, slotRepaired: recovered.verdict === "repair_slot" };
-  return { table, starts, hardState, files, slots, segment, position, recovery };
+  removeSegments(disk, folder, recovered.obsolete);
+  const position = {
+    point: table.last,
+    batch: recovered.lastBatch + (givenUp?.base === undefined ? 0 : 1),
+    closed: continued ? recovered.openBatchAt === undefined : givenUp?.base === undefined,
+  };
+  const recovery = {
+    torn,
+    slotRepaired: recovered.verdict === "repair_slot",
+    givenUp: givenUp && { ...givenUp.finding, lastIndex: givenUp.lastIndex },
+  };
+  return { table, starts, hardState, files, slots, segment, position, recovering, recovery };
+}
+
+function overwrite(disk: Disk, path: string, offset: number, bytes: Uint8Array): void {
+  const file = disk.open(path, { create: false });
+  try {
+    file.write(offset, bytes);
+    file.sync();
+  } finally {
+    file.close();
+  }
 }
 
 /** The last segment, to be written on. */
@@ -129,31 +183,25 @@ function reopen(disk: Disk, folder: string, recovered: Recovered): ActiveSegment
   // What was written last may be in the system's cache only, and even there marked as written
   // after a sync that failed. The same bytes once more make it durable, or fail. They are those
   // that were verified: another read might return something else.
-  writeHeader(file, header);
+  writeParts(file, 0, headerParts(header));
   if (lastUnit.length > 0) file.write(lastUnitAt, lastUnit);
   file.sync();
   return { file, sequence, salt, sizeBytes, end };
 }
 
-function writeHeader(file: DiskFile, header: SegmentHeader): void {
-  let at = 0;
-  for (const part of headerParts(header)) {
-    file.write(at, part);
-    at += part.length;
-  }
-}
-
-/** A new segment behind the last good batch; the torn one stays where it is, and out of use. */
-function seal(options: OpenOptions, recovered: Recovered, unusedMax: number): ActiveSegment {
+/** A new segment behind the last good batch; what is damaged stays where it is, out of use. */
+function seal(options: OpenOptions, recovered: Recovered): ActiveSegment {
   const { disk, folder, owner, random, segmentBytes } = options;
-  const previous = recovered.headers.at(-1)!;
+  const { table, headers, unused, obsolete, newestSlot, givenUp } = recovered;
+  const previous = headers.at(-1)!;
   // What lies before the cut counts from now on, so it must be durable before the new header is.
   reopen(disk, folder, recovered).file.close();
-  const { index, term, chain } = recovered.table.last;
-  return makeActive(disk, folder, {
+  const { index, term, chain } = table.last;
+  const known = [previous.sequence, newestSlot.activeSegment, ...unused, ...obsolete];
+  const header: SegmentHeader = {
     owner,
     salt: random.next(),
-    sequence: Math.max(previous.sequence, unusedMax) + 1,
+    sequence: Math.max(...known) + 1,
     sizeBytes: segmentBytes,
     previousSequence: previous.sequence,
     previousEnd: recovered.end,
@@ -161,16 +209,40 @@ function seal(options: OpenOptions, recovered: Recovered, unusedMax: number): Ac
     previousTerm: term,
     previousChain: chain,
     previousBatch: recovered.lastBatch,
-  });
+  };
+  if (givenUp?.base === undefined) return makeActive(disk, folder, header);
+  const body = { bytes: givenUp.base, checksum: crc32c(givenUp.base) };
+  const record = { type: "base", point: table.base, body, after: table.last } as const;
+  const number = recovered.lastBatch + 1;
+  const batch = encodeBatch(number, table.last, [record], header.salt, SEGMENT_DATA_AT);
+  return makeActive(disk, folder, header, batch.parts);
 }
 
-function makeActive(disk: Disk, folder: string, header: SegmentHeader): ActiveSegment {
+/** @param parts The first batch: there before the header says that this is a segment. */
+function makeActive(
+  disk: Disk,
+  folder: string,
+  header: SegmentHeader,
+  parts: readonly Uint8Array[] = [],
+): ActiveSegment {
   const { sequence, salt, sizeBytes } = header;
   assert(sizeBytes > SEGMENT_DATA_AT, `segments of ${sizeBytes} bytes`);
   const file = createSegment(disk, folder, sequence, sizeBytes);
-  writeHeader(file, header);
+  const end = writeParts(file, SEGMENT_DATA_AT, parts);
+  if (parts.length > 0) file.sync();
+  writeParts(file, 0, headerParts(header));
   file.sync();
-  return { file, sequence, salt, sizeBytes, end: SEGMENT_DATA_AT };
+  return { file, sequence, salt, sizeBytes, end };
+}
+
+/** Writes one part after another; returns where they end. */
+function writeParts(file: DiskFile, offset: number, parts: readonly Uint8Array[]): number {
+  let at = offset;
+  for (const part of parts) {
+    file.write(at, part);
+    at += part.length;
+  }
+  return at;
 }
 
 function removeSegments(disk: Disk, folder: string, sequences: readonly number[]): void {

@@ -2,13 +2,18 @@ import { LOG_BATCH_BYTES_MAX } from "../base/limits.ts";
 import { recordSizeBytes } from "../wire/record.ts";
 import { batchSizeBytes, bodySizeBytes, type NewRecord } from "./batch.ts";
 
-type Item = NewRecord | { readonly type: "done"; readonly done: () => void };
+type Item =
+  | NewRecord
+  | { readonly type: "done"; readonly done: () => void }
+  | { readonly type: "recovered" };
 
 /** What one write takes. */
 export interface Taken {
   readonly records: readonly NewRecord[];
   /** To be called once the records are durable. */
   readonly dones: readonly (() => void)[];
+  /** Instead of records: the slots are to say that the log is whole again. */
+  readonly recovered: boolean;
 }
 
 /** Records that wait to be written, and the calls that are due between them. */
@@ -34,6 +39,11 @@ export class RecordQueue {
     this.#items.push({ type: "done", done });
   }
 
+  /** What comes after this waits until the slots say that the log is whole again. */
+  pushRecovered(): void {
+    this.#items.push({ type: "recovered" });
+  }
+
   clear(): void {
     this.#items = [];
     this.#sizeBytes = 0;
@@ -55,7 +65,12 @@ export class RecordQueue {
     let runs = 0;
     let items = 0;
     let previous: NewRecord | undefined;
+    if (this.#items[0]?.type === "recovered") {
+      this.#items.shift();
+      return { records, dones, recovered: true };
+    }
     for (const item of this.#items) {
+      if (item.type === "recovered") break;
       if (item.type === "done") dones.push(item.done);
       else {
         if (item.type === "reset" && (!fresh || records.length > 0)) break;
@@ -75,7 +90,7 @@ export class RecordQueue {
     if (items === 0) return undefined;
     this.#items.splice(0, items);
     this.#sizeBytes -= bytes;
-    return { records, dones };
+    return { records, dones, recovered: false };
   }
 }
 

@@ -1,17 +1,20 @@
 /** Brings a log back after a stop of any kind, or says exactly why it cannot. */
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { Disk, DiskFile } from "../io/disk.ts";
-import type { HardState } from "../raft/types.ts";
+import type { HardState, LogIndex } from "../raft/types.ts";
 import { CHAIN_START, chainEquals } from "../wire/chain.ts";
 import {
+  BLOCK_BYTES,
   LOG_FORMAT_VERSION,
   type LogOwner,
   SEGMENT_DATA_AT,
   type SegmentHeader,
   type Slot,
 } from "../wire/segment_header.ts";
+import { encodeClose } from "./batch.ts";
 import { EntryTable } from "./entry_table.ts";
 import { type Finding, neverStarted, takeInventory } from "./inventory.ts";
+import { LostPart } from "./lost_part.ts";
 import { decide, type Observation, type Verdict } from "./recovery_table.ts";
 import { Replay } from "./replay.ts";
 import { segmentPath, segmentSequences } from "./segment_files.ts";
@@ -19,6 +22,28 @@ import type { SegmentStarts } from "./segment_starts.ts";
 import { hasLaterUnit, scanUnit } from "./segment_scan.ts";
 import { newestSlot, readSlots, SLOT_NAMES, type SlotFinding } from "./slots.ts";
 import { isZero } from "./zero_map.ts";
+
+/** Bytes that a batch, of which one is rotten, would still have more of. */
+const STRAY_BYTES_MAX = 4;
+
+/** A close record with a few wrong bytes. What it says is known, so it is written again. */
+export interface RottenClose {
+  readonly sequence: number;
+  readonly offset: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** What a cut gives up. */
+export interface GivenUp {
+  /** Where the damage is. */
+  readonly finding: Finding;
+  /** The row of the recovery table that decided. */
+  readonly why: string;
+  /** The highest entry that was found behind it; at most the last one that is kept when none. */
+  readonly lastIndex: LogIndex;
+  /** The base record, when the log goes on without it otherwise: the configuration in it. */
+  readonly base: Uint8Array<ArrayBuffer> | undefined;
+}
 
 /** What the files hold. */
 export interface Recovered {
@@ -40,8 +65,13 @@ export interface Recovered {
   readonly verdict: Verdict;
   /** The batch that was torn, when the verdict is `cut`. */
   readonly torn: Finding | undefined;
-  /** Segments that were made ahead of time and never used, or that are not needed any more. */
+  /** What is lost, when the verdict is `recover`. */
+  readonly givenUp: GivenUp | undefined;
+  readonly rottenCloses: readonly RottenClose[];
+  /** Segments that were made ahead of time and never used. */
   readonly unused: readonly number[];
+  /** Segments that are not needed any more. */
+  readonly obsolete: readonly number[];
 }
 
 interface Tail {
@@ -49,6 +79,16 @@ interface Tail {
   unwrittenSector: boolean;
   closed: boolean;
   finding: Finding | undefined;
+  /** Segments that are kept, the one with the damage included. */
+  kept: number;
+  /** Where a batch begins that does not fit, and was applied in part. */
+  misfit?: Stop;
+}
+
+/** Where to stop in a second attempt. */
+interface Stop {
+  readonly sequence: number;
+  readonly offset: number;
 }
 
 /**
@@ -63,43 +103,57 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
   const slot = newestSlot(slots);
   const sequences = segmentSequences(disk, folder);
   if (neverStarted(slots, slot, sequences)) return undefined;
-  const inventory = takeInventory(disk, folder, sequences, slot);
-  const base = inventory.headers[0];
-  const table = new EntryTable({
-    index: base?.previousIndex ?? 0,
-    term: base?.previousTerm ?? 0,
-    chain: base?.previousChain ?? CHAIN_START,
-  });
-  const replay = new Replay(table, base?.previousBatch ?? 0);
-  const owners = [...slots.filter((found) => typeof found !== "string"), ...inventory.headers];
+  const inventory = takeInventory(disk, folder, sequences, slot, countValid(slots) === 2);
+  const { headers, stranded, missing } = inventory;
+  const owners = [...slots.filter((found) => typeof found !== "string"), ...headers, ...stranded];
   const newer = inventory.newer || slots.includes("newer");
   const foreign = owners.find((found) => !sameOwner(found.owner, owner))?.owner;
   // A file of unknown format or origin is not read any further.
-  const readable = !newer && foreign === undefined && inventory.missing === undefined;
-  const tail = readable ? replaySegments(disk, folder, inventory.headers, replay) : untouched();
+  const readable = !newer && foreign === undefined;
+  const reader = new SegmentsReader(disk, folder, readable ? headers : [], missing !== undefined);
+  const tail = reader.run();
+  const { replay } = reader;
+  const { table } = replay;
   const observation: Observation = {
     format: newer ? "newer" : "known",
     owner: foreign === undefined ? "ours" : "foreign",
     slots: countValid(slots),
-    segments: inventory.missing === undefined ? "complete" : "missing",
+    segments: missing === undefined ? "complete" : headers.length > 0 ? "gap" : "no_start",
     tail: tail.tail,
     unwrittenSector: tail.unwrittenSector,
     closed: tail.closed,
+    alone: slot?.alone === true,
   };
   const row = decide(observation);
   if (row.verdict === "refuse") throw refusal(folder, owner, newer, foreign);
-  const finding = inventory.missing ?? tail.finding;
+  const finding = tail.finding ?? missing;
   if (row.verdict === "corrupt" || slot === undefined) {
-    throw corruption(finding ?? slotFinding(folder), row.name);
+    throw corruption(finding ?? slotFinding(folder), row.name, observation.alone);
   }
-  if (!replay.baseFound) throw corruption(baseFinding(folder, replay), "base lost");
-  const { first } = replay.starts;
-  const needed = inventory.headers.filter(({ sequence }) => sequence >= first);
-  const forgotten = inventory.headers.filter(({ sequence }) => sequence < first);
+  const keptHeaders = headers.slice(0, tail.kept);
+  let givenUp: GivenUp | undefined;
+  let hardState = newerState(slot.hardState, replay.hardState);
+  if (row.verdict === "recover") {
+    const lost = new LostPart(table.base);
+    surveyLost(disk, folder, [...headers.slice(tail.kept - 1), ...stranded], replay.end, lost);
+    const { base, lastIndex } = lost;
+    if (!replay.baseFound && base !== undefined) table.baseConfiguration = base.configuration;
+    const carried = replay.baseFound ? undefined : base?.bytes;
+    // A slot may be older than it should be, if its last write went astray; the damage shows where.
+    hardState = newerState(hardState, lost.hardState);
+    if (lost.lastTerm > hardState.term) throw corruption(slotFinding(folder), row.name, false);
+    givenUp = { finding: finding!, why: row.name, lastIndex, base: carried };
+  }
+  if (!replay.baseFound && givenUp?.base === undefined) {
+    throw corruption(baseFinding(folder, replay), "base lost", false);
+  }
+  // What came before a reset is not needed any more.
+  const needed = keptHeaders.filter(({ sequence }) => sequence >= replay.starts.first);
+  const keptSequences = new Set(needed.map(({ sequence }) => sequence));
   return {
     table,
     starts: replay.starts,
-    hardState: newerState(slot.hardState, replay.hardState),
+    hardState,
     newestSlot: slot,
     headers: needed,
     end: replay.end,
@@ -109,105 +163,227 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
     lastBatch: replay.lastBatch,
     verdict: row.verdict,
     torn: row.verdict === "cut" ? finding : undefined,
-    unused: [...forgotten.map(({ sequence }) => sequence), ...inventory.unused],
+    givenUp,
+    rottenCloses: reader.rottenCloses,
+    unused: inventory.unused,
+    obsolete: sequences.filter((sequence) =>
+      !keptSequences.has(sequence) && !inventory.unused.includes(sequence)
+    ),
   };
 }
 
 /** The error that refuses a damaged log. */
-export function corruption(finding: Finding, why: string): DatabaseError {
+export function corruption(finding: Finding, why: string, alone: boolean): DatabaseError {
+  const way = alone
+    ? "nobody else holds what is damaged, as this node is the only voter. " +
+      "`dqlite recover --dir DIR --accept-data-loss` goes on with what can be read."
+    : "then remove this node from the cluster and add it again with an empty folder.";
   return new DatabaseError(
     "CORRUPT",
     `${finding.path} is damaged at offset ${finding.offset}: expected ${finding.expected} (${why})`,
-    {
-      hint: "Nothing was changed. Keep a copy of the data folder; " +
-        "then remove this node from the cluster and add it again with an empty folder.",
-    },
+    { hint: `Nothing was changed. Keep a copy of the data folder; ${way}` },
   );
 }
 
-function replaySegments(
+/** Reads segments one after another, up to the first damage. */
+class SegmentsReader {
+  replay: Replay;
+  rottenCloses: RottenClose[] = [];
+  readonly #disk: Disk;
+  readonly #folder: string;
+  readonly #headers: readonly SegmentHeader[];
+  readonly #isCut: boolean;
+
+  /** @param isCut What comes after the last of `headers` is missing. */
+  constructor(disk: Disk, folder: string, headers: readonly SegmentHeader[], isCut: boolean) {
+    this.#disk = disk;
+    this.#folder = folder;
+    this.#headers = headers;
+    this.#isCut = isCut;
+    this.replay = newReplay(headers[0]);
+  }
+
+  run(): Tail {
+    const tail = this.#segments(undefined);
+    if (tail.misfit === undefined) return tail;
+    // What does not fit was taken in, in part: once more, and only up to there.
+    this.replay = newReplay(this.#headers[0]);
+    this.rottenCloses = [];
+    this.#segments(tail.misfit);
+    return tail;
+  }
+
+  #segments(stop: Stop | undefined): Tail {
+    const headers = this.#headers;
+    for (let i = 0; i < headers.length; i++) {
+      const header = headers[i]!;
+      const misfit = this.#misfit(header);
+      if (misfit !== undefined) return { ...damagedTail(misfit, true), kept: i };
+      const next = headers[i + 1];
+      const path = segmentPath(this.#folder, header.sequence);
+      const { bytes, error } = readPrefix(this.#disk, path, next?.previousEnd ?? header.sizeBytes);
+      const tail = this.#segment(header, bytes, error, { knownEnd: next?.previousEnd, stop });
+      this.replay.endSegment(bytes);
+      if (tail !== undefined) return { ...tail, kept: i + 1 };
+      if (next !== undefined || this.#isCut) this.replay.closeBatch();
+    }
+    return { ...untouched(), kept: headers.length };
+  }
+
+  /** What is wrong with the place of a segment in the log; undefined when it fits. */
+  #misfit(header: SegmentHeader): Finding | undefined {
+    const { table: { last }, lastBatch } = this.replay;
+    const fits = header.previousIndex === last.index && header.previousTerm === last.term &&
+      header.previousBatch === lastBatch && chainEquals(header.previousChain, last.chain);
+    if (fits) return undefined;
+    const path = segmentPath(this.#folder, header.sequence);
+    const expected = `a segment after entry ${last.index} and batch ${lastBatch}, ` +
+      `not after ${header.previousIndex} and ${header.previousBatch}`;
+    return { path, offset: 0, expected };
+  }
+
+  /** @returns What is wrong; undefined when the segment has a clean end. */
+  #segment(
+    header: SegmentHeader,
+    bytes: Uint8Array,
+    error: string,
+    { knownEnd, stop }: { knownEnd: number | undefined; stop: Stop | undefined },
+  ): Omit<Tail, "kept"> | undefined {
+    const { sequence, sizeBytes, salt } = header;
+    const path = segmentPath(this.#folder, sequence);
+    const length = knownEnd ?? sizeBytes;
+    const expected = `${length} bytes${error === "" ? "" : `, not the error ${error}`}`;
+    const unreadable: Omit<Tail, "kept"> | undefined = bytes.length === length ? undefined : {
+      tail: "unreadable",
+      unwrittenSector: false,
+      closed: false,
+      finding: { path, offset: bytes.length, expected },
+    };
+    const { replay } = this;
+    let at = SEGMENT_DATA_AT;
+    replay.startSegment(sequence, at);
+    while (at < bytes.length) {
+      const blank = knownEnd === undefined && isZero(bytes, at, Math.min(at + 8, bytes.length));
+      if (blank && isZero(bytes, at, bytes.length)) break;
+      if (stop?.sequence === sequence && stop.offset === at) break;
+      const unit = this.#unit(bytes, at, header);
+      if (unit.type === "damage") {
+        if (unreadable !== undefined) break;
+        const { unwrittenSector, offset } = unit;
+        const next = replay.lastBatch + 1;
+        const finding = { path, offset, expected: unit.expected };
+        if (knownEnd !== undefined || hasLaterUnit(bytes, at + 8, length, salt, next)) {
+          return damagedTail(finding, true);
+        }
+        const unwritten = unwrittenSector || isStray(bytes, at);
+        return { ...damagedTail(finding, false), unwrittenSector: unwritten };
+      }
+      if (unit.type === "close") replay.close(unit, at);
+      else {
+        const problem = replay.batch(unit, at);
+        if (problem !== undefined) {
+          const misfit = { sequence, offset: at };
+          return { ...damagedTail({ path, ...problem }, true), misfit };
+        }
+      }
+      at = unit.end;
+    }
+    return unreadable;
+  }
+
+  /** What is at `at`, where a rotten close record is as good as a whole one. */
+  #unit(
+    bytes: Uint8Array,
+    at: number,
+    { sequence, salt }: SegmentHeader,
+  ): ReturnType<typeof scanUnit> {
+    const { replay } = this;
+    const unit = scanUnit(bytes, at, bytes.length, salt, replay.lastBatch + 1);
+    if (unit.type !== "damage" || replay.openBatchAt === undefined) return unit;
+    const whole = encodeClose(replay.lastBatch, replay.table.last.chain, salt, at);
+    const end = at + whole.length;
+    if (end > bytes.length) return unit;
+    let wrong = 0;
+    for (let i = 0; i < whole.length; i++) if (bytes[at + i] !== whole[i]) wrong++;
+    if (wrong > STRAY_BYTES_MAX) return unit;
+    this.rottenCloses.push({ sequence, offset: at, bytes: whole });
+    bytes.set(whole, at);
+    return { type: "close", number: replay.lastBatch, end };
+  }
+}
+
+function newReplay(base: SegmentHeader | undefined): Replay {
+  const table = new EntryTable({
+    index: base?.previousIndex ?? 0,
+    term: base?.previousTerm ?? 0,
+    chain: base?.previousChain ?? CHAIN_START,
+  });
+  return new Replay(table, base?.previousBatch ?? 0);
+}
+
+/** No batch, torn or rotten, is left with so few bytes: these were zeros, and never written. */
+function isStray(bytes: Uint8Array, from: number): boolean {
+  let count = 0;
+  for (let at = from; at < bytes.length; at++) {
+    if (bytes[at] !== 0 && ++count > STRAY_BYTES_MAX) return false;
+  }
+  return true;
+}
+
+/** Reads up to the first block that cannot be read. A file that cannot be opened is no damage. */
+function readPrefix(
+  disk: Disk,
+  path: string,
+  length: number,
+): { readonly bytes: Uint8Array; readonly error: string } {
+  const file = disk.open(path, { create: false });
+  try {
+    return { bytes: file.read(0, length), error: "" };
+  } catch {
+    return readBlocks(file, length);
+  } finally {
+    file.close();
+  }
+}
+
+function readBlocks(
+  file: DiskFile,
+  length: number,
+): { readonly bytes: Uint8Array; readonly error: string } {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  try {
+    while (at < length) {
+      const block = file.read(at, Math.min(BLOCK_BYTES, length - at));
+      bytes.set(block, at);
+      at += block.length;
+      if (block.length === 0) break;
+    }
+    return { bytes: bytes.subarray(0, at), error: "" };
+  } catch (error) {
+    return { bytes: bytes.subarray(0, at), error: messageOf(error) };
+  }
+}
+
+/** Surveys the end of the first of `headers`, from `from` on, and all of the others. */
+function surveyLost(
   disk: Disk,
   folder: string,
   headers: readonly SegmentHeader[],
-  replay: Replay,
-): Tail {
-  for (let i = 0; i < headers.length; i++) {
-    const header = headers[i]!;
-    const path = segmentPath(folder, header.sequence);
-    requireLink(path, header, replay);
-    const next = headers[i + 1];
-    const bytes = readSegment(disk, path, header);
-    if (!(bytes instanceof Uint8Array)) return bytes;
-    const tail = replaySegment(path, bytes, header, next?.previousEnd, replay);
-    if (next === undefined) replay.endSegment(bytes);
-    if (tail.tail !== "zeros") return tail;
-    if (next !== undefined) replay.closeBatch();
-  }
-  return untouched();
+  from: number,
+  lost: LostPart,
+): void {
+  headers.forEach(({ sequence, sizeBytes, salt }, place) => {
+    const { bytes } = readPrefix(disk, segmentPath(folder, sequence), sizeBytes);
+    lost.survey(bytes, place === 0 ? from : SEGMENT_DATA_AT, salt);
+  });
 }
 
-function replaySegment(
-  path: string,
-  bytes: Uint8Array,
-  header: SegmentHeader,
-  knownEnd: number | undefined,
-  replay: Replay,
-): Tail {
-  const end = knownEnd ?? bytes.length;
-  let at = SEGMENT_DATA_AT;
-  replay.startSegment(header.sequence, at);
-  while (at < end) {
-    const blank = knownEnd === undefined && isZero(bytes, at, Math.min(at + 8, end));
-    if (blank && isZero(bytes, at, end)) break;
-    const number = replay.lastBatch + 1;
-    const unit = scanUnit(bytes, at, end, header.salt, number);
-    if (unit.type === "damage") {
-      return {
-        tail: "damaged",
-        unwrittenSector: unit.unwrittenSector,
-        closed: knownEnd !== undefined || hasLaterUnit(bytes, at + 8, end, header.salt, number),
-        finding: { path, offset: unit.offset, expected: unit.expected },
-      };
-    }
-    if (unit.type === "close") replay.close(unit, at);
-    else {
-      const problem = replay.batch(unit, at);
-      if (problem !== undefined) throw corruption({ path, ...problem }, "history does not fit");
-    }
-    at = unit.end;
-  }
-  return untouched();
+function damagedTail(finding: Finding, closed: boolean): Omit<Tail, "kept"> {
+  return { tail: "damaged", unwrittenSector: false, closed, finding };
 }
 
-function readSegment(disk: Disk, path: string, header: SegmentHeader): Uint8Array | Tail {
-  let file: DiskFile | undefined;
-  let expected = `${header.sizeBytes} bytes`;
-  let offset = 0;
-  try {
-    file = disk.open(path, { create: false });
-    const bytes = file.read(0, header.sizeBytes);
-    if (bytes.length === header.sizeBytes) return bytes;
-    offset = bytes.length;
-  } catch (error) {
-    expected += `, not the error ${messageOf(error)}`;
-  } finally {
-    file?.close();
-  }
-  const finding = { path, offset, expected };
-  return { tail: "unreadable", unwrittenSector: false, closed: false, finding };
-}
-
-function requireLink(path: string, header: SegmentHeader, replay: Replay): void {
-  const last = replay.table.last;
-  const fits = header.previousIndex === last.index && header.previousTerm === last.term &&
-    header.previousBatch === replay.lastBatch && chainEquals(header.previousChain, last.chain);
-  if (fits) return;
-  const expected = `a segment after entry ${last.index} and batch ${replay.lastBatch}, ` +
-    `not after ${header.previousIndex} and ${header.previousBatch}`;
-  throw corruption({ path, offset: 0, expected }, "history does not fit");
-}
-
-function untouched(): Tail {
+function untouched(): Omit<Tail, "kept"> {
   return { tail: "zeros", unwrittenSector: false, closed: false, finding: undefined };
 }
 

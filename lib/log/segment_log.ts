@@ -4,6 +4,7 @@ import { LOG_CACHE_BYTES_MAX, SEGMENT_BYTES } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { type Clock, systemClock } from "../io/clock.ts";
 import type { Disk } from "../io/disk.ts";
+import { decidesAlone } from "../raft/quorum.ts";
 import type { Configuration, Entry, HardState, LogIndex, NodeId, Term } from "../raft/types.ts";
 import { crc32c } from "../base/crc32c.ts";
 import { chainEquals, chainNext } from "../wire/chain.ts";
@@ -14,7 +15,7 @@ import { EntryCache } from "./entry_cache.ts";
 import { readEntry } from "./entry_reader.ts";
 import type { EntryTable, EntryVisitor } from "./entry_table.ts";
 import { LogWriter } from "./log_writer.ts";
-import { type Opened, openLog } from "./open.ts";
+import { type LogRecovery, type Opened, openLog } from "./open.ts";
 import { SegmentPreparer } from "./preparer.ts";
 import { type SegmentFiles, segmentPath } from "./segment_files.ts";
 import type { SegmentStarts } from "./segment_starts.ts";
@@ -49,14 +50,6 @@ export interface SegmentLogOptions {
   readonly cacheBytesMax?: number;
 }
 
-/** What a start had to mend. */
-export interface LogRecovery {
-  /** The torn batch that was forgotten, never acknowledged to anybody. */
-  readonly torn: { readonly path: string; readonly offset: number } | undefined;
-  /** One of the two files of the hard state was damaged and is whole again. */
-  readonly slotRepaired: boolean;
-}
-
 /** The log in segment files; FORMAT.md describes them. */
 export class SegmentLog implements RaftLog {
   readonly recovery: LogRecovery;
@@ -78,6 +71,8 @@ export class SegmentLog implements RaftLog {
   #resetSegment = 0;
   #hardState: HardState;
   #durableIndex: LogIndex;
+  readonly #nodeId: NodeId;
+  #recovering: boolean;
   #failed = false;
   #closed = false;
 
@@ -90,6 +85,8 @@ export class SegmentLog implements RaftLog {
     this.#folder = folder;
     this.#files = opened.files;
     this.#hardState = opened.hardState;
+    this.#recovering = opened.recovering;
+    this.#nodeId = nodeId;
     this.#durableIndex = opened.table.lastIndex;
     this.#onFatal = options.onFatal;
     this.#clock = clock;
@@ -178,6 +175,10 @@ export class SegmentLog implements RaftLog {
     return this.#hardState;
   }
 
+  get recovering(): boolean {
+    return this.#recovering;
+  }
+
   get space(): LogSpace {
     return this.#preparer.space;
   }
@@ -217,6 +218,7 @@ export class SegmentLog implements RaftLog {
     if (batch.reset !== undefined) this.#reset(batch.reset);
     if (batch.truncateFrom !== undefined) this.#truncateFrom(batch.truncateFrom);
     for (const entry of batch.entries) this.#push(entry);
+    if (batch.recovered === true) this.#recover();
     const pending = { lastIndex: this.lastIndex };
     this.#pending.push(pending);
     this.#writer.pushDone(() => {
@@ -282,7 +284,8 @@ export class SegmentLog implements RaftLog {
     this.#durableIndex = Math.min(this.#durableIndex, index);
     for (const pending of this.#pending) pending.lastIndex = Math.min(pending.lastIndex, index);
     this.#resetsWaiting++;
-    this.#writer.push({ type: "reset", body: configurationBody(configuration), after: point });
+    const body = configurationBody(configuration);
+    this.#writer.push({ type: "reset", body, after: point, alone: this.#isAlone });
     this.#writer.pushDone(() => this.#writer.beginWith(this.#resetSegment));
   }
 
@@ -292,7 +295,8 @@ export class SegmentLog implements RaftLog {
     this.#cache.truncateFrom(from);
     this.#durableIndex = Math.min(this.#durableIndex, from - 1);
     for (const pending of this.#pending) pending.lastIndex = Math.min(pending.lastIndex, from - 1);
-    this.#writer.push({ type: "truncate", from, after: this.#table.last });
+    const after = this.#table.last;
+    this.#writer.push({ type: "truncate", from, after, alone: this.#isAlone });
   }
 
   #push(entry: Entry): void {
@@ -302,7 +306,19 @@ export class SegmentLog implements RaftLog {
     const configuration = entry.type === "configuration" ? entry.configuration : undefined;
     this.#table.push(point, body.bytes.length, configuration);
     this.#cache.push(entry);
-    this.#writer.push({ type: "entry", entry, body, after: point });
+    const alone = configuration === undefined ? {} : { alone: this.#isAlone };
+    this.#writer.push({ type: "entry", entry, body, after: point, ...alone });
+  }
+
+  #recover(): void {
+    assert(this.#recovering, "nothing to recover from");
+    this.#recovering = false;
+    this.#writer.pushRecovered();
+  }
+
+  /** A log that is recovering may not know: it counts on others. */
+  get #isAlone(): boolean {
+    return !this.#recovering && decidesAlone(this.#table.configuration, this.#nodeId);
   }
 
   /** Removes segments one at a time, since each may take a moment. */

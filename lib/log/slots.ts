@@ -45,6 +45,17 @@ export function newestSlot(findings: readonly SlotFinding[]): Slot | undefined {
   return newest;
 }
 
+/** What the slots tell beside the count of their writes. */
+export type SlotState = Omit<Slot, "owner" | "sequence">;
+
+const NOTHING: SlotState = {
+  hardState: { term: 0, votedFor: undefined },
+  firstSegment: 0,
+  activeSegment: 0,
+  recovering: false,
+  alone: false,
+};
+
 /**
  * The second home of term and vote: two files, written in turn, so that one of them is always
  * whole. Each also names the first and the last segment, which makes the loss of one noticeable.
@@ -53,24 +64,23 @@ export class Slots {
   readonly #owner: LogOwner;
   readonly #files: readonly DiskFile[];
   #sequence: number;
-  #hardState: HardState;
-  #firstSegment: number;
-  #activeSegment: number;
+  #state: SlotState;
 
   constructor(disk: Disk, folder: string, owner: LogOwner, newest: Slot | undefined) {
     this.#owner = owner;
     this.#sequence = newest?.sequence ?? 0;
-    this.#hardState = newest?.hardState ?? { term: 0, votedFor: undefined };
-    this.#firstSegment = newest?.firstSegment ?? 0;
-    this.#activeSegment = newest?.activeSegment ?? 0;
+    this.#state = newest ?? NOTHING;
     this.#files = SLOT_NAMES.map((name) => disk.open(`${folder}/${name}`, { create: true }));
   }
 
+  /** Whether every decision is left to this node, as last set. */
+  get alone(): boolean {
+    return this.#state.alone;
+  }
+
   /** Writes both files at once; only while nothing else is under way. */
-  writeBoth(hardState: HardState, firstSegment: number, activeSegment: number): void {
-    this.#hardState = hardState;
-    this.#firstSegment = firstSegment;
-    this.#activeSegment = activeSegment;
+  writeBoth(state: Partial<SlotState>): void {
+    this.#state = { ...this.#state, ...state };
     // One after the other: should the first write be cut short, the second file is whole.
     for (let i = 0; i < SLOT_NAMES.length; i++) {
       const file = this.#next();
@@ -79,31 +89,53 @@ export class Slots {
     }
   }
 
-  setHardState(hardState: HardState, done: (error: Error | undefined) => void): void {
-    assert(hardState.term >= this.#hardState.term, `term ${hardState.term} goes back`);
-    this.#hardState = hardState;
+  /** Sets term and vote, and whether this node is alone, in one of the files. */
+  setHardState(
+    hardState: HardState | undefined,
+    alone: boolean,
+    done: (error: Error | undefined) => void,
+  ): void {
+    const before = this.#state.hardState;
+    const after = hardState ?? before;
+    assert(after.term >= before.term, `term ${after.term} goes back`);
+    this.#state = { ...this.#state, hardState: after, alone };
     this.#next().writeDurably("hard state", 0, [this.#encode()], done);
   }
 
   setActiveSegment(sequence: number, done: (error: Error | undefined) => void): void {
-    assert(sequence > this.#activeSegment, `segment ${sequence} after ${this.#activeSegment}`);
-    this.#activeSegment = sequence;
+    const { activeSegment } = this.#state;
+    assert(sequence > activeSegment, `segment ${sequence} after ${activeSegment}`);
+    this.#state = { ...this.#state, activeSegment: sequence };
     this.#next().writeDurably("active segment", 0, [this.#encode()], done);
   }
 
   /** Names the first segment that is needed in both files, so that older ones may go. */
   setFirstSegment(sequence: number, done: (error: Error | undefined) => void): void {
-    assert(sequence >= this.#firstSegment, `first segment ${sequence} < ${this.#firstSegment}`);
-    assert(sequence <= this.#activeSegment, `first segment ${sequence} > ${this.#activeSegment}`);
-    this.#firstSegment = sequence;
-    this.#next().writeDurably("first segment", 0, [this.#encode()], (error) => {
-      if (error !== undefined) return done(error);
-      this.#next().writeDurably("first segment", 0, [this.#encode()], done);
-    });
+    const { firstSegment, activeSegment } = this.#state;
+    assert(sequence >= firstSegment, `first segment ${sequence} < ${firstSegment}`);
+    assert(sequence <= activeSegment, `first segment ${sequence} > ${activeSegment}`);
+    this.#setBoth("first segment", { firstSegment: sequence }, done);
+  }
+
+  /** The log misses nothing any more that this node ever acknowledged. */
+  setRecovered(done: (error: Error | undefined) => void): void {
+    this.#setBoth("recovered", { recovering: false }, done);
   }
 
   close(): void {
     for (const file of this.#files) file.close();
+  }
+
+  #setBoth(
+    operation: string,
+    state: Partial<SlotState>,
+    done: (error: Error | undefined) => void,
+  ): void {
+    this.#state = { ...this.#state, ...state };
+    this.#next().writeDurably(operation, 0, [this.#encode()], (error) => {
+      if (error !== undefined) return done(error);
+      this.#next().writeDurably(operation, 0, [this.#encode()], done);
+    });
   }
 
   #next(): DiskFile {
@@ -112,12 +144,6 @@ export class Slots {
   }
 
   #encode(): Uint8Array {
-    return encodeSlot({
-      owner: this.#owner,
-      sequence: this.#sequence,
-      hardState: this.#hardState,
-      firstSegment: this.#firstSegment,
-      activeSegment: this.#activeSegment,
-    });
+    return encodeSlot({ ...this.#state, owner: this.#owner, sequence: this.#sequence });
   }
 }

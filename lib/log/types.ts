@@ -7,7 +7,7 @@ import type {
   Term,
 } from "../raft/types.ts";
 
-/** What is written together: the order inside is hard state, reset, truncation, entries. */
+/** What is written together, in this order: hard state, reset, truncation, entries, recovered. */
 export interface LogBatch {
   readonly hardState: HardState | undefined;
   /** All entries are forgotten; the log goes on after this one, which it does not hold. */
@@ -15,6 +15,8 @@ export interface LogBatch {
   /** Entries from here on are forgotten before `entries` are added. */
   readonly truncateFrom: LogIndex | undefined;
   readonly entries: readonly Entry[];
+  /** With this the log holds again everything that this node ever acknowledged. */
+  readonly recovered?: boolean;
 }
 
 /** An entry, as a log that begins after it has to know it. */
@@ -40,6 +42,11 @@ export interface RaftLog {
   readonly durableIndex: LogIndex;
   /** Term and vote as last appended. */
   readonly hardState: HardState;
+  /**
+   * Whether the log was cut at damage, so that entries may be missing that this node acknowledged;
+   * until a batch with {@linkcode LogBatch.recovered} is appended.
+   */
+  readonly recovering: boolean;
   /**
    * `low` while the disk is full: what is left of the present segment still takes entries, and its
    * end term and vote.

@@ -37,7 +37,7 @@ export function advanceCommit(state: State, leadership: Leadership): void {
   assert(durable.leaderTerm === state.term, `mark of term ${durable.leaderTerm}`);
   const held = quorumValue(
     configurationOf(state),
-    (id) => id === self ? durable.index : progress.get(id)?.matchIndex ?? 0,
+    (id) => id === self ? durable.index : progress.get(id)?.heldIndex ?? 0,
   );
   // Entries of earlier terms lie before the first of the own, and terms never decrease.
   if (held <= state.commitIndex || held < leadership.startIndex) return;

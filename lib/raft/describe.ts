@@ -8,6 +8,7 @@ import type {
   NodeId,
   Outbound,
   PeerStatus,
+  RecoveryStatement,
   Status,
 } from "./types.ts";
 
@@ -61,18 +62,19 @@ function describeBody(message: Message | Outbound["message"]): string {
     case "append_request": {
       const entries = message.entries.map(describeEntry).join(", ");
       return ` prev=${message.prevIndex}@${message.prevTerm} [${entries}]` +
-        ` commit=${message.commitIndex}`;
+        ` commit=${message.commitIndex}${describeRecovery(message.recovery)}`;
     }
     case "append_range": {
       const range = message.last < message.first ? "" : `${message.first}..${message.last}`;
       return ` prev=${message.prevIndex}@${message.prevTerm} [${range}]` +
-        ` commit=${message.commitIndex}`;
+        ` commit=${message.commitIndex}${describeRecovery(message.recovery)}`;
     }
     case "append_response":
       return ` prev=${message.prevIndex}` +
         (message.success
           ? ` match=${message.matchIndex}`
-          : ` refused hint=${message.hintIndex}@${message.hintTerm}`);
+          : ` refused hint=${message.hintIndex}@${message.hintTerm}`) +
+        (message.nonce === undefined ? "" : ` recovering=${message.nonce}`);
     case "heartbeat_request":
       return ` commit=${message.commitIndex} round=${message.round}`;
     case "heartbeat_response":
@@ -102,14 +104,21 @@ export function describeStatus(status: Status): string {
   if (status.role === "leader" && !status.established) text += " new";
   if (status.votedFor !== undefined) text += ` voted=${status.votedFor}`;
   if (status.removed) text += " removed";
+  if (status.recovering) text += " recovering";
   if (status.transferTarget !== undefined) text += ` transfer=${status.transferTarget}`;
   if (status.peers.length > 0) text += ` {${status.peers.map(describePeer).join(", ")}}`;
   return text;
 }
 
+/** ` recovery=17:9`: the nonce of the receiver's start, and where the leader's log ended. */
+function describeRecovery(statement: RecoveryStatement | undefined): string {
+  return statement === undefined ? "" : ` recovery=${statement.nonce}:${statement.lastIndex}`;
+}
+
 function describePeer(peer: PeerStatus): string {
   const silent = peer.active ? "" : " silent";
-  return `${peer.id}:${peer.matchIndex}→${peer.nextIndex} ${peer.state}${silent}`;
+  const recovering = peer.recovering ? " recovering" : "";
+  return `${peer.id}:${peer.matchIndex}→${peer.nextIndex} ${peer.state}${silent}${recovering}`;
 }
 
 /** One line for each thing to be done, in the order of the contract. */
@@ -122,6 +131,7 @@ export function describeEffects(from: NodeId, effects: Effects): string[] {
   if (reset !== undefined) lines.push(`reset to ${reset.index}@${reset.term}`);
   if (truncateFrom !== undefined) lines.push(`truncate from ${truncateFrom}`);
   for (const entry of append) lines.push(`append ${describeEntry(entry)}`);
+  if (effects.recovered) lines.push("recovered");
   if (mark !== undefined) lines.push(`mark ${mark.index} of term ${mark.leaderTerm}`);
   for (const { to, message } of effects.send) {
     lines.push(`send ${describeMessage(from, to, message)}`);

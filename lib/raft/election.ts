@@ -80,6 +80,10 @@ export function onVoteRequest(state: State, from: NodeId, message: VoteRequest):
     refuseVote(state, from, false);
     return;
   }
+  if (state.recovery !== undefined) {
+    refuseVote(state, from, message.preVote);
+    return;
+  }
   const granted = message.preVote
     ? message.term > state.term && !hasLease(state) && isUpToDate(state, message)
     : mayVoteFor(state, from) && isUpToDate(state, message);

@@ -6,6 +6,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { commitTo } from "./commit.ts";
+import { noteMatch, noteStatement } from "./recovery.ts";
 import { becomeFollower, resetElectionTimer } from "./role.ts";
 import { appendEntry, isStalled, send, sendOnSync, type State, truncateLog } from "./state.ts";
 import { isMember } from "./configuration.ts";
@@ -18,6 +19,7 @@ export function onAppendRequest(state: State, from: NodeId, message: AppendReque
   // A refused append is a sign of the leader as well: it must not cost it its office.
   heardFromLeader(state, from);
   if (!isWellFormed(message)) return;
+  noteStatement(state, message.recovery);
   const { prevIndex, prevTerm } = message;
   const ownTerm = state.log.termAt(prevIndex);
   if (prevIndex > state.commitIndex) {
@@ -37,6 +39,7 @@ export function onAppendRequest(state: State, from: NodeId, message: AppendReque
   const matchIndex = prevIndex + message.entries.length;
   assert(matchIndex <= state.log.lastIndex, `matched ${matchIndex} beyond the log's end`);
   commitTo(state, Math.min(message.commitIndex, matchIndex));
+  noteMatch(state, matchIndex);
   acknowledge(state, from, prevIndex, matchIndex);
 }
 
@@ -65,7 +68,13 @@ export function acknowledge(
     matchIndex,
     hintIndex: 0,
     hintTerm: 0,
+    ...nonceOf(state),
   });
+}
+
+/** Tells the leader, while it is so, that what this node holds does not count. */
+function nonceOf({ recovery }: State): { readonly nonce?: number } {
+  return recovery === undefined ? {} : { nonce: recovery.nonce };
 }
 
 function takeEntry(state: State, entry: Entry): void {
@@ -112,6 +121,7 @@ function refuseAppend(state: State, to: NodeId, message: AppendRequest): void {
     matchIndex: 0,
     hintIndex,
     hintTerm: log.termAt(hintIndex) ?? 0,
+    ...nonceOf(state),
   });
 }
 
@@ -123,17 +133,17 @@ export function onHeartbeatRequest(
 ): void {
   heardFromLeader(state, from);
   const { commitIndex, round } = message;
-  assert(
-    commitIndex <= state.log.lastIndex,
-    `node ${from} knows entry ${commitIndex} to be here, but the log ends at ` +
-      `${state.log.lastIndex}: acknowledged entries were lost`,
-  );
-  if (isStalled(state)) {
-    // Nothing that it is sent can count: to the leader it is as good as gone.
+  // What the leader knows a recovering node to hold, it may have forgotten; appends tell as well.
+  if (state.recovery === undefined) {
+    assert(
+      commitIndex <= state.log.lastIndex,
+      `node ${from} knows entry ${commitIndex} to be here, but the log ends at ` +
+        `${state.log.lastIndex}: acknowledged entries were lost`,
+    );
     commitTo(state, commitIndex);
-    return;
   }
-  commitTo(state, commitIndex);
+  // Nothing that it is sent can count: to the leader it is as good as gone.
+  if (isStalled(state)) return;
   send(state, from, { type: "heartbeat_response", term: state.term, round });
 }
 

@@ -58,7 +58,12 @@ function isSurvivable(state: State, leadership: Leadership, configuration: Confi
   const { progress } = leadership;
   return hasQuorum(
     configuration,
-    (id) => id === state.id || progress.get(id)?.isActive(state.tick, state.electionTicks) === true,
+    (id) => {
+      const peer = progress.get(id);
+      const counts = peer?.recovery === undefined &&
+        peer?.isActive(state.tick, state.electionTicks) === true;
+      return id === state.id || counts;
+    },
   );
 }
 

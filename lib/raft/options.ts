@@ -73,6 +73,12 @@ export interface RestoredState {
   readonly baseConfiguration: Configuration;
   /** An index known to be committed, such as that of the last durable checkpoint. */
   readonly commitIndex: LogIndex;
+  /**
+   * Set when the log was cut at damage, now or at an earlier start, and that was not made good: a
+   * positive number that no start of this node used before. Then `commitIndex` does not count: the
+   * log may hold something else there.
+   */
+  readonly recoveryNonce?: number | undefined;
 }
 
 /** Fills in the defaults and checks the rest. */

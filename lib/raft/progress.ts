@@ -14,7 +14,7 @@
  */
 import { Inflight } from "./inflight.ts";
 import type { RaftLimits } from "./options.ts";
-import type { LogIndex, NodeId } from "./types.ts";
+import type { LogIndex, NodeId, RecoveryStatement } from "./types.ts";
 
 export class Progress {
   readonly id: NodeId;
@@ -40,6 +40,8 @@ export class Progress {
   caughtUp = false;
   /** It is sent nothing of the log. */
   spare = false;
+  /** Set while it is recovering: what it was told of the end of this log. */
+  recovery: RecoveryStatement | undefined;
   /** `matchIndex` at the last heartbeat's answer: no change since means a message may be lost. */
   matchAtHeartbeat: LogIndex = -1;
 
@@ -49,6 +51,11 @@ export class Progress {
     this.nextIndex = nextIndex;
     this.#limits = limits;
     this.inflight = new Inflight(limits.inflightMessagesMax, limits.inflightBytesMax);
+  }
+
+  /** What of its log counts: nothing while it is recovering. */
+  get heldIndex(): LogIndex {
+    return this.recovery === undefined ? this.matchIndex : 0;
   }
 
   /** Goes back to sending one message at a time, from the last certain entry. */
@@ -76,6 +83,7 @@ export class Progress {
     this.confirmedRound = 0;
     this.promisedAtTick = -1;
     this.caughtUp = false;
+    this.recovery = undefined;
     this.probe();
     this.nextIndex = nextIndex;
   }

@@ -47,6 +47,11 @@ export function hasQuorum(configuration: Configuration, holds: (id: NodeId) => b
     (configuration.votersOutgoing.length === 0 || hasMajority(configuration.votersOutgoing, holds));
 }
 
+/** Whether `id` decides by itself: nobody else need hold anything that is committed. */
+export function decidesAlone(configuration: Configuration, id: NodeId): boolean {
+  return hasQuorum(configuration, (voter) => voter === id);
+}
+
 function hasMajority(voters: readonly NodeId[], holds: (id: NodeId) => boolean): boolean {
   let count = 0;
   for (const voter of voters) if (holds(voter)) count++;

@@ -226,6 +226,7 @@ export class Raft {
       configuration,
       configurationIndex: index,
       removed: state.removed,
+      recovering: state.recovery !== undefined,
       transferTarget: leadership?.transfer?.to,
       peers: (leadership?.peers ?? []).map((peer) => ({
         id: peer.id,
@@ -233,6 +234,7 @@ export class Raft {
         matchIndex: peer.matchIndex,
         nextIndex: peer.nextIndex,
         active: peer.isActive(state.tick, state.electionTicks),
+        recovering: peer.recovery !== undefined,
       })),
     };
   }

@@ -5,6 +5,7 @@
 import { advanceCommit } from "./commit.ts";
 import { confirmLease } from "./lease.ts";
 import type { Progress } from "./progress.ts";
+import { notePeerRecovery } from "./recovery.ts";
 import { confirmRounds } from "./reads.ts";
 import { type Leadership, send, type State } from "./state.ts";
 import { continueTransfer } from "./transfer.ts";
@@ -55,6 +56,7 @@ function sendRange(state: State, peer: Progress, first: LogIndex, last: LogIndex
     commitIndex,
     first,
     last,
+    ...(peer.recovery === undefined ? {} : { recovery: peer.recovery }),
   });
 }
 
@@ -67,6 +69,7 @@ export function onAppendResponse(
 ): void {
   const { log } = state;
   const before = peer.state;
+  const counts = notePeerRecovery(state, peer, message.nonce);
   if (!message.success) {
     const agreeIndex = log.lastWithTermAtMost(message.hintIndex, message.hintTerm);
     if (peer.refused(message.prevIndex, agreeIndex)) {
@@ -75,7 +78,9 @@ export function onAppendResponse(
     return;
   }
   if (message.matchIndex > log.lastIndex) return;
-  if (!peer.acknowledged(message.matchIndex, log.baseIndex)) return;
+  const changed = peer.acknowledged(message.matchIndex, log.baseIndex);
+  if (peer.recovery !== undefined) askAgain(state, peer);
+  if (!changed && !counts) return;
   if (before !== peer.state) state.effects.changed = true;
   advanceCommit(state, leadership);
   if (state.leadership !== leadership) return;
@@ -98,11 +103,19 @@ export function onHeartbeatResponse(
     // The probe, or its answer, may be lost.
     peer.paused = false;
   } else {
+    if (peer.recovery !== undefined) askAgain(state, peer);
     const stalled = peer.matchIndex === peer.matchAtHeartbeat && peer.inflight.count > 0;
     // An empty append behind everything sent is refused when something in between was lost.
     if (stalled) sendRange(state, peer, peer.nextIndex, peer.nextIndex - 1);
     peer.matchAtHeartbeat = peer.matchIndex;
   }
+}
+
+/** A peer that is recovering is told where the log ends, though there is nothing else to send. */
+function askAgain(state: State, peer: Progress): void {
+  const { lastIndex } = state.log;
+  if (peer.state !== "replicate" || peer.nextIndex <= lastIndex) return;
+  if (peer.inflight.count === 0) sendRange(state, peer, lastIndex + 1, lastIndex);
 }
 
 /** The connection to a peer broke: what was on its way may be lost. */

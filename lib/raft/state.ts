@@ -84,6 +84,14 @@ export interface ReadState {
   pendingCount: number;
 }
 
+/** How far a log that was cut at damage has been made good; see recovery.ts. */
+export interface Recovery {
+  readonly nonce: number;
+  /** The term whose leader said where its log ends. */
+  readonly term: Term;
+  readonly goalIndex: LogIndex | undefined;
+}
+
 /** What the disk owes. */
 export interface PendingWrite {
   /** The mark of the latest write. */
@@ -101,6 +109,8 @@ export interface State {
   readonly limits: RaftLimits;
   readonly log: LogOutline;
   readonly configurations: ConfigurationStack;
+  /** Set while this node is recovering. */
+  recovery: Recovery | undefined;
 
   term: Term;
   votedFor: NodeId | undefined;
@@ -156,7 +166,11 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
   }
   const { term, votedFor } = restored.hardState;
   assert(term >= log.lastTerm, `term ${term} is behind the log's ${log.lastTerm}`);
-  const commitIndex = Math.max(restored.commitIndex, restored.baseIndex);
+  const { recoveryNonce: nonce } = restored;
+  assert(nonce !== 0, "a nonce is positive");
+  const commitIndex = nonce === undefined
+    ? Math.max(restored.commitIndex, restored.baseIndex)
+    : restored.baseIndex;
   const { configuration } = configurations.latest;
   assert(commitIndex <= log.lastIndex, `commit ${commitIndex} is beyond ${log.lastIndex}`);
   return {
@@ -168,6 +182,7 @@ export function createState(options: RaftOptions, restored: RestoredState): Stat
     limits: limitsOf(options.limits),
     log,
     configurations,
+    recovery: nonce === undefined ? undefined : { nonce, term, goalIndex: undefined },
     term,
     votedFor,
     durable: { leaderTerm: term, index: log.lastIndex },
@@ -220,6 +235,7 @@ export function noEffects(): Effects {
     reset: undefined,
     truncateFrom: undefined,
     append: [],
+    recovered: false,
     mark: undefined,
     send: [],
     sendOnSync: [],
@@ -257,7 +273,7 @@ export function knownConfiguration(state: State): PlacedConfiguration {
  * that entry, nobody else can win (thesis, §4.2.2). It does not count itself then.
  */
 export function isPromotable(state: State): boolean {
-  if (state.removed) return false;
+  if (state.removed || state.recovery !== undefined) return false;
   const latest = knownConfiguration(state);
   if (isVoter(latest.configuration, state.id)) return true;
   if (latest === state.told || latest.index <= state.commitIndex) return false;
@@ -280,6 +296,13 @@ export function sendOnSync(state: State, to: NodeId, message: Outbound["message"
 /** Has the term and the vote written, in front of everything else of this batch. */
 export function writeHardState(state: State): void {
   state.effects.hardState = { term: state.term, votedFor: state.votedFor };
+  markWrite(state);
+}
+
+/** Has it written, behind everything else of this batch, that the log misses nothing any more. */
+export function writeRecovered(state: State): void {
+  state.effects.recovered = true;
+  state.effects.changed = true;
   markWrite(state);
 }
 

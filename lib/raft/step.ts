@@ -140,5 +140,6 @@ function onPeerResponse(
   peer.heardAtTick = state.tick;
   if (message.type === "append_response") onAppendResponse(state, leadership, peer, message);
   else onHeartbeatResponse(state, leadership, peer, message.round);
-  if (!peer.spare && peer.matchIndex >= state.commitIndex) peer.caughtUp = true;
+  const counts = !peer.spare && peer.recovery === undefined;
+  if (counts && peer.matchIndex >= state.commitIndex) peer.caughtUp = true;
 }

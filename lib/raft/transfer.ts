@@ -26,6 +26,9 @@ export function startTransfer(state: State, to: NodeId): ProposalResult {
     const reason = to === state.id ? `Node ${to} leads already` : `Node ${to} is not a voter`;
     return { accepted: false, refusal: "invalid", reason };
   }
+  if (peer.recovery !== undefined) {
+    return { accepted: false, refusal: "invalid", reason: `Node ${to} is recovering its log` };
+  }
   leadership.transfer = { to, elapsed: 0, told: false };
   state.effects.changed = true;
   // What is on its way may be lost, and there is no time to wait for a heartbeat to tell.
@@ -38,7 +41,7 @@ export function startTransfer(state: State, to: NodeId): ProposalResult {
 export function continueTransfer(state: State, leadership: Leadership, peer: Progress): void {
   const { transfer } = leadership;
   if (transfer === undefined || transfer.told || transfer.to !== peer.id) return;
-  if (peer.matchIndex < state.log.lastIndex) return;
+  if (peer.heldIndex < state.log.lastIndex) return;
   transfer.told = true;
   leadership.orderedCampaign = true;
   send(state, peer.id, { type: "timeout_now", term: state.term });
@@ -79,7 +82,7 @@ function bestSuccessor(state: State, leadership: Leadership): Progress | undefin
   const { voters } = configurationOf(state);
   let best: Progress | undefined;
   for (const peer of leadership.peers) {
-    if (!voters.includes(peer.id)) continue;
+    if (!voters.includes(peer.id) || peer.recovery !== undefined) continue;
     if (best === undefined || isBetter(state, peer, best)) best = peer;
   }
   return best;

@@ -79,6 +79,13 @@ export interface SnapshotBase {
   readonly knownInTerm: Term;
 }
 
+/** Where a leader's log ended after a node that is recovering had started; see recovery.ts. */
+export interface RecoveryStatement {
+  /** Which start of that node. */
+  readonly nonce: number;
+  readonly lastIndex: LogIndex;
+}
+
 /** What a message between nodes says. Every message carries its sender's term. */
 export type Message =
   | {
@@ -109,6 +116,8 @@ export type Message =
     readonly prevTerm: Term;
     readonly commitIndex: LogIndex;
     readonly entries: readonly Entry[];
+    /** Set for a receiver that is recovering. */
+    readonly recovery?: RecoveryStatement | undefined;
   }
   | {
     readonly type: "append_response";
@@ -121,6 +130,8 @@ export type Message =
     /** On refusal: where the leader may look next. */
     readonly hintIndex: LogIndex;
     readonly hintTerm: Term;
+    /** Set while the sender is recovering: a number of this start of it, never used before. */
+    readonly nonce?: number | undefined;
   }
   | {
     readonly type: "heartbeat_request";
@@ -191,6 +202,7 @@ export type Outbound =
       readonly commitIndex: LogIndex;
       readonly first: LogIndex;
       readonly last: LogIndex;
+      readonly recovery?: RecoveryStatement | undefined;
     };
   };
 
@@ -228,9 +240,10 @@ export type ReadResult = {
 };
 
 /**
- * What the core wants done, in this order: `hardState`, `reset`, `truncateFrom`, `append` go into
- * one ordered write, `send` may leave at once, `sendOnSync` only when that write (and every earlier
- * one) is durable. When `mark` is set, the driver reports it by `onDurable(mark)` at that moment.
+ * What the core wants done, in this order: `hardState`, `reset`, `truncateFrom`, `append`,
+ * `recovered` go into one ordered write, `send` may leave at once, `sendOnSync` only when that
+ * write (and every earlier one) is durable. When `mark` is set, the driver reports it by
+ * `onDurable(mark)` at that moment.
  */
 export interface Effects {
   hardState: HardState | undefined;
@@ -239,6 +252,8 @@ export interface Effects {
   /** Entries from here on are to be forgotten, before `append`. */
   truncateFrom: LogIndex | undefined;
   append: Entry[];
+  /** With this the log holds again all that this node ever acknowledged; last of the write. */
+  recovered: boolean;
   mark: LogMark | undefined;
   send: Outbound[];
   sendOnSync: Outbound[];
@@ -294,6 +309,8 @@ export interface PeerStatus {
   readonly nextIndex: LogIndex;
   /** Whether it answered within the last election timeout. */
   readonly active: boolean;
+  /** Whether its log was cut at damage: what it holds does not count yet. */
+  readonly recovering: boolean;
 }
 
 /** A view of the core, for the driver, tests and operators. */
@@ -313,6 +330,8 @@ export interface Status {
   readonly configurationIndex: LogIndex;
   /** True once this node learned that it was removed. */
   readonly removed: boolean;
+  /** Whether the log was cut at damage, and no leader has confirmed that nothing is missing. */
+  readonly recovering: boolean;
   /** Whom the leader hands over to at the moment. */
   readonly transferTarget: NodeId | undefined;
   readonly peers: readonly PeerStatus[];

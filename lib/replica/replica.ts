@@ -150,10 +150,18 @@ export class Replica {
     return this.#room.refusal;
   }
 
-  /** Whether the files show one state: a checkpoint cut off by a crash is made good. */
+  /**
+   * Whether the files show one state: a checkpoint cut off by a crash is made good, and a log that
+   * was cut at damage holds again what the databases show.
+   */
   get readable(): boolean {
     return this.#mode === "leading" || this.#mode === "following" &&
-        this.#appliedIndex >= this.#machine.consistentIndex;
+        this.#appliedIndex >= this.#machine.consistentIndex && !this.#isAhead;
+  }
+
+  /** Whether the log was cut at damage, before the checkpoint that the databases hold. */
+  get #isAhead(): boolean {
+    return this.#appliedIndex > this.#log.durableIndex;
   }
 
   /** Whether reads may run here without leading: the data of a spare is not kept up to date. */
@@ -290,10 +298,10 @@ export class Replica {
 
   /** Hands one batch to the log; what may leave only when it is durable leaves then. */
   #write(effects: Effects): void {
-    const { hardState, truncateFrom, append, mark, sendOnSync } = effects;
+    const { hardState, truncateFrom, append, recovered, mark, sendOnSync } = effects;
     const idle = hardState === undefined && truncateFrom === undefined && append.length === 0;
     if (idle && mark === undefined && sendOnSync.length === 0) return;
-    this.#log.append({ hardState, truncateFrom, entries: append }, () => {
+    this.#log.append({ hardState, truncateFrom, entries: append, recovered }, () => {
       if (this.#mode === "stopped") return;
       for (const outbound of sendOnSync) this.#send(outbound);
       if (sendOnSync.length > 0) this.#sender.flush();
@@ -369,7 +377,7 @@ export class Replica {
         if (this.#clock.nowMs() >= untilMs) break;
       }
     }
-    this.#applied.advance(this.#appliedIndex);
+    if (!this.#isAhead) this.#applied.advance(this.#appliedIndex);
     if (this.#appliedIndex < target) this.#applySoon();
     else this.#lead();
   }

@@ -29,6 +29,8 @@ export interface MemberStatus {
   readonly active?: boolean;
   /** The last entry that it is known to hold; only the leader knows. */
   readonly matchIndex?: number;
+  /** Its log was cut at damage: what it holds does not count yet; only the leader knows. */
+  readonly recovering?: boolean;
 }
 
 /** The cluster, as this node sees it; the body of `GET /cluster`. */
@@ -43,6 +45,8 @@ export interface ClusterStatus {
     | null;
   readonly commitIndex: number;
   readonly appliedIndex: number;
+  /** The log was cut at damage, and the leader has not sent yet all that is missing. */
+  readonly recovering: boolean;
   readonly lastIndex: number;
   readonly members: readonly MemberStatus[];
 }

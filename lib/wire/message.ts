@@ -38,8 +38,10 @@ const TRANSFER = 2;
 const GRANTED = 2;
 const SUCCESS = 1;
 const KNOWN = 1;
+/** Two further fields of an append request, one of an append response. */
+const RECOVERY = 2;
 /** No message without entries is longer. */
-const FIXED_BYTES_MAX = 48;
+const FIXED_BYTES_MAX = 56;
 
 /** An upper bound of the size of `message`, exact up to its fixed part. */
 export function messageSizeBytes(message: Message): number {
@@ -71,11 +73,17 @@ export function encodeMessage(writer: ByteWriter, message: Message): number {
         .u53(message.commitIndex).u53(message.commitTerm);
       break;
     case "append_request":
-      begin(0).u53(message.prevIndex).u53(message.prevTerm).u53(message.commitIndex);
+      begin(message.recovery === undefined ? 0 : RECOVERY)
+        .u53(message.prevIndex).u53(message.prevTerm).u53(message.commitIndex);
+      if (message.recovery !== undefined) {
+        writer.u53(message.recovery.nonce).u53(message.recovery.lastIndex);
+      }
       return encodeEntries(writer, message.entries);
     case "append_response":
-      begin(message.success ? SUCCESS : 0).u53(message.prevIndex)
+      begin((message.success ? SUCCESS : 0) | (message.nonce === undefined ? 0 : RECOVERY))
+        .u53(message.prevIndex)
         .u53(message.matchIndex).u53(message.hintIndex).u53(message.hintTerm);
+      if (message.nonce !== undefined) writer.u53(message.nonce);
       break;
     case "heartbeat_request":
       begin(0).u53(message.commitIndex).u53(message.round);
@@ -142,10 +150,12 @@ function decodeFields(reader: ByteReader, type: Message["type"], flags: number):
       return { type, term, preVote: has(PREVOTE), granted: has(GRANTED), ...commit };
     }
     case "append_request":
-      return decodeAppend(reader, term);
+      return decodeAppend(reader, term, has(RECOVERY));
     case "append_response": {
       const [prevIndex, matchIndex, hintIndex, hintTerm] = [next(), next(), next(), next()];
-      return { type, term, prevIndex, success: has(SUCCESS), matchIndex, hintIndex, hintTerm };
+      const answer = { type, term, prevIndex, success: has(SUCCESS) };
+      const found = { ...answer, matchIndex, hintIndex, hintTerm };
+      return has(RECOVERY) ? { ...found, nonce: next() } : found;
     }
     case "heartbeat_request":
       return { type, term, commitIndex: next(), round: next() };
@@ -175,8 +185,8 @@ function decodeFields(reader: ByteReader, type: Message["type"], flags: number):
 const FLAGS: Record<Message["type"], number> = {
   vote_request: PREVOTE | TRANSFER,
   vote_response: PREVOTE | GRANTED,
-  append_request: 0,
-  append_response: SUCCESS,
+  append_request: RECOVERY,
+  append_response: SUCCESS | RECOVERY,
   heartbeat_request: 0,
   heartbeat_response: 0,
   read_request: 0,
@@ -200,8 +210,9 @@ function encodeEntries(writer: ByteWriter, entries: readonly Entry[]): number {
   return checkedEnd;
 }
 
-function decodeAppend(reader: ByteReader, term: number): AppendRequest {
+function decodeAppend(reader: ByteReader, term: number, recovering: boolean): AppendRequest {
   const [prevIndex, prevTerm, commitIndex] = [reader.u53(), reader.u53(), reader.u53()];
+  const recovery = recovering ? { nonce: reader.u53(), lastIndex: reader.u53() } : undefined;
   const count = reader.u32();
   if (count > APPEND_ENTRIES_MAX) {
     throw new FormatError(`${count} entries in one message; at most ${APPEND_ENTRIES_MAX}`);
@@ -216,7 +227,8 @@ function decodeAppend(reader: ByteReader, term: number): AppendRequest {
     previous = head;
   }
   const entries = heads.map((head) => entryOf(head, reader.raw(head.bodySizeBytes)));
-  return { type: "append_request", term, prevIndex, prevTerm, commitIndex, entries };
+  const request = { type: "append_request", term, prevIndex, prevTerm, commitIndex } as const;
+  return recovery === undefined ? { ...request, entries } : { ...request, entries, recovery };
 }
 
 /** Indexes go up by one, terms never go down nor beyond the sender's (paper, §5.3). */

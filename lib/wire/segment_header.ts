@@ -15,6 +15,9 @@ export const SEGMENT_DATA_AT = 2 * BLOCK_BYTES;
 const SEGMENT_MAGIC = 0x6765_7371;
 const SLOT_MAGIC = 0x7468_7371;
 
+const RECOVERING = 1;
+const ALONE = 2;
+
 /** Whose file it is. */
 export interface LogOwner {
   /** 32 hexadecimal digits. */
@@ -52,6 +55,10 @@ export interface Slot {
   readonly firstSegment: number;
   /** The newest segment that may hold records; 0 before there is any. */
   readonly activeSegment: number;
+  /** The log was cut at damage, and no leader has confirmed since that nothing is missing. */
+  readonly recovering: boolean;
+  /** The latest configuration of the log leaves every decision to this node. */
+  readonly alone: boolean;
 }
 
 /** Why a block could not be read: damaged, or written by a newer program. */
@@ -103,6 +110,7 @@ export function encodeSlot(slot: Slot): Uint8Array<ArrayBuffer> {
   writeOwner(writer, SLOT_MAGIC, slot.owner);
   writer.u53(slot.sequence).u53(slot.hardState.term).u53(slot.hardState.votedFor ?? 0);
   writer.u53(slot.firstSegment).u53(slot.activeSegment);
+  writer.u32((slot.recovering ? RECOVERING : 0) | (slot.alone ? ALONE : 0)).u32(0);
   return sealBlock(writer);
 }
 
@@ -115,7 +123,12 @@ export function decodeSlot(block: Uint8Array): Slot | BlockFault {
   const term = reader.u53();
   const vote = reader.u53();
   const hardState = { term, votedFor: vote === 0 ? undefined : vote };
-  return { owner, sequence, hardState, firstSegment: reader.u53(), activeSegment: reader.u53() };
+  const firstSegment = reader.u53();
+  const activeSegment = reader.u53();
+  const flags = reader.u32();
+  const recovering = (flags & RECOVERING) !== 0;
+  const alone = (flags & ALONE) !== 0;
+  return { owner, sequence, hardState, firstSegment, activeSegment, recovering, alone };
 }
 
 function writeOwner(writer: ByteWriter, magic: number, owner: LogOwner): void {

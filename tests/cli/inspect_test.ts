@@ -171,7 +171,7 @@ test("damage is named with file, offset and what was expected, and the status is
   expect(status).toBe(1);
   expect(out).toContain("  state.a: damaged\n");
   expect(out.slice(out.indexOf("a start is refused"))).toBe(`a start is refused:
-  ${segment} is damaged at offset 8192: expected ${batch} (damaged closed batch)
+  ${segment} is damaged at offset 8192: expected ${batch} (damaged closed batch, one slot damaged)
 wrong: 3
   /data/checkpoint at offset 0: expected the checksum 7c54811c
   ${LOG}/state.a at offset 0: expected a valid hard state, but it is damaged

@@ -153,3 +153,22 @@ export function failure(run: () => unknown): Error & { code?: string } {
 export function segmentOf(sequence: number): string {
   return `${FOLDER}/${sequence.toString().padStart(16, "0")}.segment`;
 }
+
+/** The offset behind the last byte of the first segment that is not zero, aligned. */
+export function endOfRecords(disk: MemoryDisk): number {
+  const file = disk.open(segmentOf(1), { create: false });
+  const bytes = file.read(0, file.size());
+  file.close();
+  let end = bytes.length;
+  while (bytes[end - 1] === 0) end--;
+  return Math.ceil(end / 8) * 8;
+}
+
+/** A payload with sectors of zeros inside, as pages of a database have. */
+export function holey(index: number, term: number): Entry {
+  const payload = new Uint8Array(4200);
+  payload.fill(7, 0, 30);
+  payload.fill(9, 2100, 2110);
+  payload.fill(8, 4100);
+  return { type: "command", index, term, payload, checksum: crc32c(payload) };
+}

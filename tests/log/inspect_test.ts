@@ -125,7 +125,7 @@ test("any flipped bit of a log at rest is told, with file and offset", () => {
 
 test("a missing segment, a lost header, a short file and a damaged slot are told", () => {
   const changes: [string, string, (disk: MemoryDisk) => void][] = [
-    [segmentOf(2), "a file, as the next segment names it", (disk) => disk.remove(segmentOf(2))],
+    [segmentOf(2), "a segment, as the next one names it", (disk) => disk.remove(segmentOf(2))],
     [segmentOf(1), "the first segment", (disk) => disk.remove(segmentOf(1))],
     [segmentOf(4), "the last segment", (disk) => disk.remove(segmentOf(4))],
     [segmentOf(3), "the header of a segment", (disk) => {

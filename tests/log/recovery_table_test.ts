@@ -11,10 +11,11 @@ const VALUES: { readonly [Field in keyof Observation]: readonly Observation[Fiel
   format: ["known", "newer"],
   owner: ["ours", "foreign"],
   slots: [0, 1, 2],
-  segments: ["complete", "missing"],
+  segments: ["complete", "gap", "no_start"],
   tail: ["zeros", "damaged", "unreadable"],
   unwrittenSector: [false, true],
   closed: [false, true],
+  alone: [false, true],
 };
 
 function all(): Observation[] {
@@ -34,7 +35,7 @@ test("every combination of observations matches one row, and every row matches s
     expect([observation, rows.length]).toEqual([observation, 1]);
     used.add(rows[0]!.name);
   }
-  expect(all().length).toBe(288);
+  expect(all().length).toBe(864);
   expect([...used].sort()).toEqual(RECOVERY_TABLE.map((row) => row.name).sort());
 });
 
@@ -52,5 +53,14 @@ test("a log starts only from a clean end", () => {
   for (const observation of all()) {
     const { verdict } = decide(observation);
     if (starting.includes(verdict)) expect(observation.tail).toBe("zeros");
+  }
+});
+
+test("only who is certain of term and vote, and not alone, gives up promises", () => {
+  for (const observation of all()) {
+    if (decide(observation).verdict !== "recover") continue;
+    expect([observation.slots, observation.alone]).toEqual([2, false]);
+    expect(observation.segments).not.toBe("no_start");
+    expect(observation.segments === "gap" || observation.tail !== "zeros").toBe(true);
   }
 });

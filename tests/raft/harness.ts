@@ -36,6 +36,7 @@ interface Write {
   readonly reset: SnapshotBase | undefined;
   readonly truncateFrom: LogIndex | undefined;
   readonly append: readonly Entry[];
+  readonly recovered: boolean;
   readonly mark: LogMark | undefined;
   readonly sendOnSync: readonly Outbound[];
 }
@@ -46,6 +47,8 @@ interface Disk {
   /** The entry of index `i` is at `i - 1`; those up to the base are there for the checks only. */
   entries: Entry[];
   base: Base;
+  /** It was cut at damage, and that was not made good. */
+  recovering: boolean;
 }
 
 /** The entries before `firstIndex` are gone; this is what is left of them. */
@@ -67,6 +70,7 @@ export interface TestNode {
   base: Base;
   readonly durable: Disk;
   writes: Write[];
+  starts: number;
 }
 
 /** What a harness tells a test, as it happens. */
@@ -123,7 +127,7 @@ export class Cluster {
     hardState: HardState = { term: 0, votedFor: undefined },
   ): void {
     assert(!this.nodes.has(id), `node ${id} exists`);
-    const durable = { hardState, entries: [...entries], base: NO_BASE };
+    const durable = { hardState, entries: [...entries], base: NO_BASE, recovering: false };
     this.#randoms.set(id, this.#options.random(id));
     this.nodes.set(id, {
       id,
@@ -132,6 +136,7 @@ export class Cluster {
       base: NO_BASE,
       durable,
       writes: [],
+      starts: 0,
     });
     this.restart(id);
   }
@@ -156,10 +161,20 @@ export class Cluster {
     node.entries = [...node.durable.entries];
   }
 
+  /** Cuts the log of a node that is down, as its start does after damage. */
+  damage(id: NodeId, keep: number): void {
+    const { raft, durable } = this.node(id);
+    assert(raft === undefined, `node ${id} runs`);
+    assert(keep >= durable.base.index, "the base is not cut off");
+    durable.entries.length = keep;
+    durable.recovering = true;
+  }
+
   /** Starts a node with what its disk holds. */
   restart(id: NodeId): void {
     const node = this.node(id);
     assert(node.raft === undefined, `node ${id} runs`);
+    node.starts++;
     const { durable } = node;
     const { base } = durable;
     node.base = base;
@@ -185,6 +200,7 @@ export class Cluster {
       baseTerm: base.term,
       baseConfiguration: base.configuration,
       commitIndex: base.index,
+      recoveryNonce: durable.recovering ? node.starts : undefined,
     });
   }
 
@@ -237,7 +253,8 @@ export class Cluster {
     const { raft } = node;
     if (raft === undefined || !raft.hasEffects()) return undefined;
     const effects = raft.takeEffects();
-    const { hardState, reset, truncateFrom, append, mark, send, sendOnSync, reads } = effects;
+    const { hardState, reset, truncateFrom, append, recovered, mark } = effects;
+    const { send, sendOnSync, reads } = effects;
     if (reset !== undefined) {
       node.entries = [...present(this.#contents.get(reset), "snapshot")];
       node.base = reset;
@@ -255,7 +272,7 @@ export class Cluster {
       assert(hardState === undefined && append.length === 0, "a write without a mark");
     }
     if (mark !== undefined || sendOnSync.length > 0) {
-      node.writes.push({ hardState, reset, truncateFrom, append, mark, sendOnSync });
+      node.writes.push({ hardState, reset, truncateFrom, append, recovered, mark, sendOnSync });
     }
     this.#observer.onEffects?.(node, effects);
     for (const outbound of send) this.#send(node, outbound);
@@ -282,6 +299,7 @@ export class Cluster {
       assert(entry.index === durable.entries.length + 1, `write of ${entry.index} leaves a gap`);
       durable.entries.push(entry);
     }
+    if (write.recovered) durable.recovering = false;
     for (const outbound of write.sendOnSync) this.#send(node, outbound);
     if (write.mark !== undefined) this.raft(id).onDurable(write.mark);
     return true;

@@ -197,12 +197,13 @@ class Session {
 }
 
 function describeRole(status: Status): string {
-  const { role, term, leader, removed, established, transferTarget } = status;
+  const { role, term, leader, removed, recovering, established, transferTarget } = status;
   let text = `${role.replace("_", "-")} in term ${term}`;
   if (role === "follower" && leader !== undefined) text += ` of n${leader}`;
   if (role === "leader" && established) text += ", established";
   if (transferTarget !== undefined) text += `, handing over to n${transferTarget}`;
   if (removed) text += ", removed";
+  if (recovering) text += ", recovering";
   return text;
 }
 
@@ -312,6 +313,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   crash: (session, { ids }) => {
     for (const id of ids) session.cluster.crash(id);
+    return [];
+  },
+  /** `damage 2 keep=3`: a node that is down loses all entries but three. */
+  damage: (session, { ids, options }) => {
+    session.cluster.damage(ids[0]!, Number(options.get("keep")));
     return [];
   },
   restart: (session, { ids }) => {

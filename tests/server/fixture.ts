@@ -42,6 +42,7 @@ export function fakeOperations(given: Partial<Operations> = {}): Operations {
       nodeId: 1,
       version: "0.0.1",
       role: "leader",
+      recovering: false,
       term: 3,
       leader: { id: 1, address: "127.0.0.1:9001", httpUrl: "http://127.0.0.1:8080" },
       commitIndex: 7,

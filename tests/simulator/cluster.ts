@@ -102,13 +102,11 @@ export class Cluster {
    */
   drawCore(): SimulatedNode[] | undefined {
     const { world } = this.#in;
-    const intact = this.nodes.filter((node) => !node.lost && node.founded);
-    const configurations = this.configurations();
-    const rules = (core: readonly SimulatedNode[]) => {
-      const ids = new Set(core.map(({ id }) => id));
-      return configurations.every((configuration) => decides(configuration, (id) => ids.has(id)));
-    };
-    if (configurations.length === 0 || !rules(intact)) return undefined;
+    const intact = this.#intact;
+    const rules = this.#rules();
+    if (rules === undefined || !rules(intact.filter((node) => !node.durable.recovering))) {
+      return undefined;
+    }
     let core = intact;
     const small = world.chance(500);
     for (let left = small ? intact.length : 0; left > 0; left--) {
@@ -134,6 +132,34 @@ export class Cluster {
     const committed = history.lastConfiguration;
     if (committed !== undefined) configurations.push(committed);
     return configurations;
+  }
+
+  /** Whether there is a quorum of nodes that know all that they promised. */
+  canElect(): boolean {
+    const able = this.#intact.filter((node) => !node.durable.recovering);
+    return this.#rules()?.(able) === true;
+  }
+
+  /** Whether a node that is sent the log has not made damage good. */
+  anyRecovers(): boolean {
+    const { members = [], spares = [] } = this.#in.oracle.history.lastConfiguration ?? {};
+    const isSent = (id: NodeId) =>
+      members.some((member) => member.id === id) && !spares.includes(id);
+    return this.#intact.some(({ id, durable }) => durable.recovering && isSent(id));
+  }
+
+  get #intact(): SimulatedNode[] {
+    return this.nodes.filter((node) => !node.lost && node.founded);
+  }
+
+  /** Whether nodes are a quorum of every configuration that might rule; undefined without one. */
+  #rules(): ((core: readonly SimulatedNode[]) => boolean) | undefined {
+    const configurations = this.configurations();
+    if (configurations.length === 0) return undefined;
+    return (core) => {
+      const ids = new Set(core.map(({ id }) => id));
+      return configurations.every((configuration) => decides(configuration, (id) => ids.has(id)));
+    };
   }
 
   /** Something reaches a node; while it stands still, it waits. */

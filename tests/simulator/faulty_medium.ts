@@ -121,8 +121,10 @@ export class FaultyMedium implements Medium {
     const lie = this.#lie;
     if (lie === undefined || path !== lie.path || sector < 0) return undefined;
     const inside = sector >= sectorOf(lie.start) && sector <= sectorOf(lie.end - 1);
-    if (!inside || !this.#options.disk().isForgotten(path, sector)) return undefined;
-    return lie.operation === "log batch" && !lie.buried;
+    if (!inside) return undefined;
+    // Whole, also where the next batch, which is not durable yet, begins in the same sector.
+    if (lie.operation === "log batch" && !lie.buried) return true;
+    return this.#options.disk().isForgotten(path, sector) ? false : undefined;
   }
 
   /**

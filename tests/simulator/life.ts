@@ -33,6 +33,8 @@ export interface LifeOptions {
   readonly disk: Disk;
   readonly folder: string;
   readonly clusterId: string;
+  /** Names this life among all of the node. */
+  readonly bootId: number;
   readonly log: SegmentLog;
   readonly observed: ObservedLog;
   readonly send: (to: NodeId, message: Message) => void;
@@ -199,6 +201,7 @@ function newRaft(options: LifeOptions, commitIndex: LogIndex): ObservedRaft {
     baseTerm: 0,
     baseConfiguration: EMPTY_CONFIGURATION,
     commitIndex,
+    recoveryNonce: log.recovering ? options.bootId : undefined,
   }, counters);
 }
 

@@ -59,6 +59,11 @@ export const MARKS = [
   "lost write found by a start",
   "damage refused",
   "damage mended",
+  "damage cut off",
+  "damage made good",
+  "rotten entry read back",
+  "vote refused while recovering",
+  "answer of a recovering node not counted",
   "wiped folder refused",
   // The replica.
   "leading",

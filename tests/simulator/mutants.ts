@@ -88,6 +88,31 @@ const VOTES: readonly Mutant[] = [
     '      if (message.preVote && state.role !== "leader") {\n' +
     "        becomeFollower(state, message.term - 1, undefined);\n        return true;\n      }",
   ]),
+  mutant("a node votes that may have forgotten", [
+    ELECTION,
+    "  if (state.recovery !== undefined) {\n    refuseVote",
+    "  if (state.recovery?.nonce === 0) {\n    refuseVote",
+  ]),
+  mutant("a node campaigns that may have forgotten", [
+    STATE,
+    "  if (state.removed || state.recovery !== undefined) return false;",
+    "  if (state.removed) return false;",
+  ]),
+  mutant("what a node holds counts that may have forgotten", [
+    "lib/raft/progress.ts",
+    "    return this.recovery === undefined ? this.matchIndex : 0;",
+    "    return this.matchIndex;",
+  ]),
+  mutant("a log counts as whole without asking where the leader's ends", [
+    "lib/raft/recovery.ts",
+    "  if (goalIndex === undefined || matchIndex < goalIndex) return;",
+    "  if (state.recovery === undefined || matchIndex < (goalIndex ?? 0)) return;",
+  ]),
+  mutant("a log that was cut is taken to hold what the checkpoint knows to be committed", [
+    STATE,
+    "    : restored.baseIndex;\n",
+    "    : Math.min(restored.commitIndex, log.lastIndex);\n",
+  ]),
   mutant("answers of an old term count", [
     "lib/raft/step.ts",
     "  } else if (message.term < state.term) {",
@@ -135,8 +160,8 @@ const REPLICATION: readonly Mutant[] = [
     "  const commitIndex = state.commitIndex;",
   ], [
     FOLLOW,
-    "  commitTo(state, commitIndex);\n  send(state",
-    "  commitTo(state, Math.min(commitIndex, state.log.lastIndex));\n  send(state",
+    "    commitTo(state, commitIndex);\n  }",
+    "    commitTo(state, Math.min(commitIndex, state.log.lastIndex));\n  }",
   ], [
     FOLLOW,
     "    commitIndex <= state.log.lastIndex,\n",
@@ -326,14 +351,23 @@ const DRIVER: readonly Mutant[] = [
 const LOG: readonly Mutant[] = [
   mutant("any damage at the end counts as torn", [
     "lib/log/recovery_table.ts",
-    'when: { ...SOUND, tail: ["damaged"], closed: [false], unwrittenSector: [false] },\n' +
-    '    verdict: "corrupt",',
-    'when: { ...SOUND, tail: ["damaged"], closed: [false], unwrittenSector: [false] },\n' +
-    '    verdict: "cut",',
-  ], [
+    '{ name, when: { ...when, slots: [2], alone: [false] }, verdict: "recover" },',
+    '{ name, when: { ...when, slots: [2], alone: [false] }, verdict: "cut" },',
+  ]),
+  mutant("damage is forgotten by the next start", [
+    "lib/log/open.ts",
+    "const recovering = newestSlot.recovering || givenUp !== undefined;",
+    "const recovering = givenUp !== undefined;",
+  ]),
+  mutant("damage is cut off though a vote may be lost", [
     "lib/log/recovery_table.ts",
-    'when: { ...SOUND, tail: ["damaged"], closed: [true] },\n    verdict: "corrupt",',
-    'when: { ...SOUND, tail: ["damaged"], closed: [true] },\n    verdict: "cut",',
+    '{ name: `${name}, one slot damaged`, when: { ...when, slots: [1] }, verdict: "corrupt" },',
+    '{ name: `${name}, one slot damaged`, when: { ...when, slots: [1] }, verdict: "recover" },',
+  ]),
+  mutant("a log counts as whole before what makes it so is durable", [
+    "lib/log/log_writer.ts",
+    "    this.#queue.pushRecovered();\n    this.#schedule();",
+    "    if (!this.#busy) this.#slots.setRecovered(() => {});\n    this.#schedule();",
   ]),
   mutant("truncations are forgotten by a restart", [
     "lib/log/segment_log.ts",
@@ -352,7 +386,7 @@ const LOG: readonly Mutant[] = [
   ]),
   mutant("the slot's sync stands for that of the stream", [
     "lib/log/log_writer.ts",
-    "    let waiting = hardState === undefined ? 1 : 2;",
+    "    let waiting = toSlot ? 2 : 1;",
     "    let waiting = 1;",
   ]),
   mutant("a batch is durable as soon as it is handed over", [
@@ -374,8 +408,8 @@ const LOG: readonly Mutant[] = [
   ]),
   mutant("of term and vote the stream's copy is not looked at", [
     "lib/log/recovery.ts",
-    "    hardState: newerState(slot.hardState, replay.hardState),",
-    "    hardState: slot.hardState,",
+    "  let hardState = newerState(slot.hardState, replay.hardState);",
+    "  let hardState = slot.hardState;",
   ]),
 ];
 

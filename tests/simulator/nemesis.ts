@@ -277,15 +277,15 @@ export class Nemesis {
 
   /** A node's disk rots, or is emptied, while it is down. */
   #damage(): void {
+    const world = this.#world;
     const node = this.#running();
     if (node === undefined || !this.#mayDamage(node)) return;
-    node.end(this.#world.chance(500) ? "crash" : "kill");
-    if (this.#world.chance(150)) node.wipe();
-    else node.damage();
+    if (world.chance(200)) return node.damage();
+    node.end(world.chance(500) ? "crash" : "kill");
+    if (world.chance(100)) node.wipe();
+    else node.damage(world.chance(100));
     // More than one fault at a time, where one is within the promise.
-    for (let more = this.#settings.beyond ? this.#world.below(4) : 0; more > 0; more--) {
-      node.damage();
-    }
+    for (let more = this.#settings.beyond ? world.below(4) : 0; more > 0; more--) node.damage();
     this.#later(node);
   }
 

@@ -15,7 +15,7 @@ import { checkpointPath } from "../../lib/replica/checkpoint_record.ts";
 import type { Atlas } from "./atlas.ts";
 import { Durable, type Found } from "./checkers/durable.ts";
 import type { NodeView, Oracle } from "./checkers/oracle.ts";
-import { Violation } from "./checkers/violation.ts";
+import { require, Violation } from "./checkers/violation.ts";
 import { causedBy, InjectedError, PowerCut, START_OPERATIONS } from "./faults.ts";
 import { FaultyMedium, type WriteFault } from "./faulty_medium.ts";
 import { Life } from "./life.ts";
@@ -135,10 +135,14 @@ export class SimulatedNode implements Endpoint, NodeView {
     if (!this.founded || damaged) return undefined;
     this.#in.counters.count("platters read");
     const recovered = recoverLog(this.#disk.platter(), LOG_FOLDER, this.#logOwner);
-    if (recovered === undefined) return { hardState: { term: 0, votedFor: undefined }, terms: [] };
+    if (recovered === undefined) {
+      return { hardState: { term: 0, votedFor: undefined }, terms: [], recovering: false };
+    }
+    const { hardState, givenUp, newestSlot } = recovered;
+    require(givenUp === undefined, () => `n${this.id}: damage that nobody did on the platter`);
     const terms: number[] = [];
     recovered.table.forEach((_index, term) => terms.push(term));
-    return { hardState: recovered.hardState, terms };
+    return { hardState, terms, recovering: newestSlot.recovering };
   }
 
   /** Begins a life, unless one is there. */
@@ -266,16 +270,27 @@ export class SimulatedNode implements Endpoint, NodeView {
     if (kind === "misdirected write") this.#tampered = "damaged";
   }
 
-  /** A failing medium changes a bit of the log, or of the record of the checkpoint. */
-  damage(): void {
-    const { world, counters, settings, atlas } = this.#in;
+  /**
+   * A failing medium changes a bit of the log, or of the record of the checkpoint.
+   *
+   * @param twice It also changes one of a slot.
+   */
+  damage(twice = false): void {
+    const { world, settings } = this.#in;
     const again = this.#tampered === "damaged" && settings.beyond;
     const possible = this.#tampered === undefined || again;
-    if (this.#owner !== undefined || !this.founded || !possible || this.medium.lies) return;
+    if (!this.founded || !possible || this.medium.lies) return;
+    const isSlot = (path: string) => path.includes("/state.");
+    if (twice) this.#rot(isSlot);
+    if (twice) this.#rot((path) => path.endsWith(".segment"));
+    else this.#rot(world.chance(300) ? isSlot : () => true);
+  }
+
+  #rot(chosen: (path: string) => boolean): void {
+    const { world, counters, atlas } = this.#in;
     const paths = this.#disk.list(LOG_FOLDER).map((name) => `${LOG_FOLDER}/${name}`);
     if (this.#disk.exists(checkpointPath(FOLDER))) paths.push(checkpointPath(FOLDER));
-    const slots = paths.filter((path) => path.includes("/state."));
-    const path = world.pick(world.chance(300) ? slots : paths);
+    const path = world.pick(paths.filter(chosen));
     if (path === undefined) return;
     const file = this.#disk.open(path, { create: false });
     const size = file.size();
@@ -341,7 +356,7 @@ export class SimulatedNode implements Endpoint, NodeView {
   }
 
   #open(owner: Owner): void {
-    const { world, settings, counters, oracle } = this.#in;
+    const { world, settings, counters, oracle, atlas } = this.#in;
     if (!this.founded) this.#discardLog();
     const drift = settings.driftPermille;
     const ratePermille = 1000 + world.between(-drift, drift);
@@ -361,6 +376,10 @@ export class SimulatedNode implements Endpoint, NodeView {
     const observed = new ObservedLog(log, this.durable, {
       entered: (entry, chain) => oracle.logs.enters(entry, chain),
       truncated: () => this.#truncates = true,
+      recovered: () => {
+        counters.hit("damage made good");
+        if (this.#tampered === undefined && !this.medium.lies) atlas.clear(this.id);
+      },
       readBack: () => counters.hit("entry read back from disk"),
     });
     const begin = () => {
@@ -385,6 +404,7 @@ export class SimulatedNode implements Endpoint, NodeView {
       disk: this.#disk,
       folder: FOLDER,
       clusterId: CLUSTER_ID,
+      bootId: this.bootId,
       log,
       observed,
       send: (to, message) => {
@@ -398,7 +418,7 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#tampered = undefined;
     this.#unreadable = false;
     this.medium.takeMisread();
-    if (!this.medium.lies) this.#in.atlas.clear(this.id);
+    if (!this.medium.lies && !log.recovering) this.#in.atlas.clear(this.id);
     life.start();
   }
 
@@ -411,9 +431,17 @@ export class SimulatedNode implements Endpoint, NodeView {
       const chain = log.pointAt(index)?.chain;
       if (chain !== undefined) oracle.logs.holds(index, term, chain);
     });
-    const found = { hardState: log.hardState, terms };
-    this.durable.check(found, "after a start");
-    this.durable.restart(found);
+    const found = { hardState: log.hardState, terms, recovering: log.recovering };
+    const { givenUp } = log.recovery;
+    if (givenUp === undefined) {
+      this.durable.check(found, "after a start");
+      this.durable.restart(found);
+    } else {
+      require(this.#tampered === "damaged", () => `n${this.id} gives up entries without need`);
+      counters.hit("damage cut off");
+      this.#in.world.tell(this.id, () => `cuts its log: ${JSON.stringify(givenUp)}`);
+      this.durable.cut(found, "after a start");
+    }
     counters.observe("entries at a start", terms.length);
     if (log.recovery.torn !== undefined) counters.hit("torn batch cut");
     if (this.#truncates) counters.hit("truncation recovered");
@@ -461,6 +489,13 @@ export class SimulatedNode implements Endpoint, NodeView {
     } else if (this.#tampered !== undefined && error instanceof DatabaseError) {
       const expected = this.#tampered === "wiped" ? "DATA_FOLDER" : "CORRUPT";
       if (error.code !== expected) throw error;
+      if (this.#life !== undefined) {
+        counters.hit("rotten entry read back");
+        world.tell(this.id, () => `stops: ${error.message}`);
+        this.end("kill");
+        again();
+        return;
+      }
       counters.hit(this.#tampered === "wiped" ? "wiped folder refused" : "damage refused");
       world.tell(this.id, () => `refuses to start: ${error.message}`);
       this.lost = true;

@@ -10,6 +10,8 @@ export interface LogWatch {
   /** An entry entered the log; `chain` names it and everything before it. */
   entered(entry: Entry, chain: Chain): void;
   truncated(): void;
+  /** A log that was cut is whole again, durably. */
+  recovered(): void;
   /** An entry came from the disk, not from memory. */
   readBack(): void;
 }
@@ -56,6 +58,10 @@ export class ObservedLog implements RaftLog {
     return this.#log.hardState;
   }
 
+  get recovering(): boolean {
+    return this.#log.recovering;
+  }
+
   get space(): LogSpace {
     return this.#log.space;
   }
@@ -77,6 +83,7 @@ export class ObservedLog implements RaftLog {
     this.#log.append(batch, () => {
       this.#durable.reached(mark);
       if (batch.truncateFrom !== undefined) this.#watch.truncated();
+      if (batch.recovered === true) this.#watch.recovered();
       done();
     });
     for (const entry of batch.entries) {

@@ -57,6 +57,7 @@ export class ObservedRaft extends Raft {
 
   override step(from: NodeId, message: Message): void {
     const { role, term, commitIndex, lastIndex } = this;
+    const { recovering } = this.status();
     const toldRemoved = message.type === "removed" && !this.status().removed;
     super.step(from, message);
     if (message.term === this.term) this.#heardAt.set(from, this.#ticks);
@@ -80,6 +81,12 @@ export class ObservedRaft extends Raft {
       "repeated append ignored",
     );
     hit(fromLeader && message.term < term, "append of an old term answered");
+    hit(recovering && message.type === "vote_request", "vote refused while recovering");
+    hit(
+      role === "leader" && message.type === "append_response" && message.nonce !== undefined &&
+        message.success && message.matchIndex > commitIndex,
+      "answer of a recovering node not counted",
+    );
     hit(toldRemoved && this.status().removed, "removed node told");
     hit(
       message.type === "timeout_now" && role !== "candidate" && this.role === "candidate",

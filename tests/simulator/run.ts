@@ -214,6 +214,9 @@ class Run {
       for (const node of this.#cluster.nodes) node.start();
       return this.#cluster.nodes.every((node) => node.lost || node.running !== undefined);
     });
+    if (this.#cluster.canElect()) {
+      this.#wait("make damage good", () => !this.#cluster.anyRecovers());
+    }
     const core = this.#cluster.drawCore();
     if (core === undefined) {
       this.#counters.count("seeds without a majority left");

@@ -55,7 +55,7 @@ export function encodeEntries(entries: readonly Entry[]): string {
  * distances, up to where they make no difference.
  */
 export function encodeCore(state: State): string {
-  const { durable, writing, votes, leadership } = state;
+  const { durable, writing, votes, leadership, recovery } = state;
   const owed = writing && Math.min(state.tick - writing.sinceTick, 2 * state.electionTicks);
   const votesText = [...votes].sort(([a], [b]) => a - b).map(([id, yes]) =>
     `${id}${yes ? "+" : "-"}`
@@ -74,6 +74,7 @@ export function encodeCore(state: State): string {
     state.electionTimeout,
     votesText.join(""),
     state.told?.index,
+    recovery && `${recovery.nonce}/${recovery.term}/${recovery.goalIndex}`,
   ];
   if (leadership !== undefined) {
     const { transfer } = leadership;
@@ -100,6 +101,7 @@ function encodePeer(state: State, peer: Progress): string {
     peer.heardAtTick === undefined ? "never" : age(state, peer.heardAtTick),
     peer.caughtUp,
     peer.matchAtHeartbeat,
+    peer.recovery && `${peer.recovery.nonce}:${peer.recovery.lastIndex}`,
     ...peer.inflight.lastIndexes(),
   ].join("/");
 }

@@ -14,7 +14,8 @@ export function findViolation(
 ): string | undefined {
   const previous = before.nodes[move.at]!;
   const node = after.nodes[move.at]!;
-  if (move.input.type !== "crash" && node.core.commitIndex < previous.core.commitIndex) {
+  const crashed = move.input.type === "crash" || move.input.type === "damage";
+  if (!crashed && node.core.commitIndex < previous.core.commitIndex) {
     return `commit index: node ${node.id} goes back to ${node.core.commitIndex}`;
   }
   return voteSafety(after, fresh) ?? electionSafety(after, previous, node) ??
@@ -125,7 +126,9 @@ function committedIsDurable(
     return undefined;
   }
   const holds = (id: number) => {
-    const held = after.nodes[id - 1]!.disk.entries;
+    // What a recovering node holds does not count; what it acknowledged before may be counted.
+    const { entries, promised } = after.nodes[id - 1]!.disk;
+    const held = promised ?? entries;
     return committed.every((entry, at) => held[at] === entry);
   };
   if (hasQuorum(latest(committed), holds)) return undefined;

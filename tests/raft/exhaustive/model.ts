@@ -10,6 +10,8 @@ export interface Budget {
   readonly transfers: number;
   /** Ticks of leaders; each sends heartbeats. */
   readonly beats: number;
+  /** Crashes after which the end of a node's log is damaged. */
+  readonly damages: number;
 }
 
 /** What a search may do. */

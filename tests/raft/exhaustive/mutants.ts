@@ -96,8 +96,8 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       "follow.ts",
-      "  commitTo(state, commitIndex);\n  send(state",
-      "  commitTo(state, Math.min(commitIndex, state.log.lastIndex));\n  send(state",
+      "    commitTo(state, commitIndex);\n  }",
+      "    commitTo(state, Math.min(commitIndex, state.log.lastIndex));\n  }",
     ],
     [
       "follow.ts",
@@ -105,6 +105,16 @@ export const MUTANTS: readonly Mutant[] = [
       "    commitIndex >= 0,\n",
     ],
   ),
+  mutant("a node votes that may have forgotten", ["damage", 12], [
+    "election.ts",
+    "  if (state.recovery !== undefined) {\n    refuseVote",
+    "  if (state.recovery?.nonce === 0) {\n    refuseVote",
+  ]),
+  mutant("what a node holds counts that may have forgotten", ["damage", 11], [
+    "progress.ts",
+    "    return this.recovery === undefined ? this.matchIndex : 0;",
+    "    return this.matchIndex;",
+  ]),
   mutant("the outgoing voters are not asked", ["promotion", 11], [
     "quorum.ts",
     "  if (configuration.votersOutgoing.length === 0) return incoming;",

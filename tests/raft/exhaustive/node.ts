@@ -44,6 +44,7 @@ interface Write {
   readonly hardState: HardState | undefined;
   readonly truncateFrom: LogIndex | undefined;
   readonly append: readonly Entry[];
+  readonly recovered: boolean;
   readonly mark: LogMark | undefined;
   readonly letters: readonly Letter[];
 }
@@ -51,12 +52,16 @@ interface Write {
 /** What survives a crash. */
 export interface Disk extends HardState {
   readonly entries: readonly Entry[];
+  /** What there was before the damage, while the node recovers from it. */
+  readonly promised: readonly Entry[] | undefined;
 }
 
 /** What can happen to a node. */
 export type Input =
   | { readonly type: "deliver"; readonly letter: Letter }
   | { readonly type: "sync" | "crash" | "campaign" | "silence" | "beat" }
+  /** A crash, after which all entries but so many are damaged. */
+  | { readonly type: "damage"; readonly keep: number }
   | { readonly type: "propose"; readonly sizeBytes: number }
   | { readonly type: "change"; readonly change: ConfigurationChange }
   | { readonly type: "transfer"; readonly to: NodeId };
@@ -109,7 +114,7 @@ export class Nodes {
   start(id: NodeId, disk: Disk): ModelNode {
     return this.#finish({
       id,
-      raft: startCore(id, disk),
+      raft: startCore(id, disk, 0),
       entries: [...disk.entries],
       disk,
       writes: [],
@@ -127,7 +132,7 @@ export class Nodes {
   }
 
   #compute(node: ModelNode, input: Input): Outcome {
-    const draft = draftOf(node, input.type === "crash");
+    const draft = draftOf(node, input);
     try {
       this.#apply(draft, input);
       this.#settle(draft);
@@ -147,6 +152,7 @@ export class Nodes {
         this.#sync(draft);
         break;
       case "crash":
+      case "damage":
         break;
       case "campaign":
         raft.campaign();
@@ -178,7 +184,7 @@ export class Nodes {
   }
 
   #carryOut(draft: Draft, effects: Effects): void {
-    const { hardState, truncateFrom, mark, send, sendOnSync } = effects;
+    const { hardState, truncateFrom, recovered, mark, send, sendOnSync } = effects;
     const append = effects.append.map(internEntry);
     if (truncateFrom !== undefined) {
       assert(truncateFrom <= draft.entries.length, `nothing to truncate from ${truncateFrom}`);
@@ -193,7 +199,7 @@ export class Nodes {
     const letters: Letter[] = [];
     for (const outbound of sendOnSync) this.#send(draft, outbound, letters);
     if (mark !== undefined || letters.length > 0) {
-      draft.writes.push({ hardState, truncateFrom, append, mark, letters });
+      draft.writes.push({ hardState, truncateFrom, append, recovered, mark, letters });
     }
     // With nothing to write and nothing before it, it is durable at once.
     while (draft.writes.length > 0 && draft.writes[0]!.mark === undefined) this.#sync(draft);
@@ -213,7 +219,8 @@ export class Nodes {
     if (term === draft.disk.term && draft.disk.votedFor !== undefined) {
       assert(votedFor === draft.disk.votedFor, `a vote of term ${term} was changed`);
     }
-    draft.disk = { term, votedFor, entries };
+    const promised = write.recovered ? undefined : draft.disk.promised;
+    draft.disk = { term, votedFor, entries, promised };
     for (const letter of write.letters) {
       checkPromise(draft, letter);
       draft.letters.push(letter);
@@ -247,6 +254,7 @@ export class Nodes {
       encodeEntries(entries),
       `${disk.term}/${disk.votedFor}`,
       encodeEntries(disk.entries),
+      disk.promised && encodeEntries(disk.promised),
       ...writes.map(encodeWrite),
     ].join(";");
     const { configuration } = core.configurations.latest;
@@ -280,7 +288,7 @@ function checkPromise({ id, disk }: Draft, { to, message, text }: Letter): void 
   }
 }
 
-function startCore(id: NodeId, disk: Disk): Raft {
+function startCore(id: NodeId, disk: Disk, crashes: number): Raft {
   return new Raft({
     id,
     random: LONGEST,
@@ -300,13 +308,17 @@ function startCore(id: NodeId, disk: Disk): Raft {
     baseTerm: 0,
     baseConfiguration: EMPTY_CONFIGURATION,
     commitIndex: 0,
+    recoveryNonce: disk.promised === undefined ? undefined : 1 + crashes,
   });
 }
 
 /** A crash comes with the restart: being down is receiving nothing. */
-function draftOf(node: ModelNode, crashed: boolean): Draft {
-  const { id, disk } = node;
-  const raft = startCore(id, disk);
+function draftOf(node: ModelNode, input: Input): Draft {
+  const { id } = node;
+  const crashed = input.type === "crash" || input.type === "damage";
+  const crashes = node.crashes + (crashed ? 1 : 0);
+  const disk = input.type === "damage" ? cut(node.disk, input.keep) : node.disk;
+  const raft = startCore(id, disk, crashes);
   if (!crashed) raft.restoreState(node.core);
   return {
     id,
@@ -314,16 +326,22 @@ function draftOf(node: ModelNode, crashed: boolean): Draft {
     entries: [...(crashed ? disk.entries : node.entries)],
     disk,
     writes: crashed ? [] : [...node.writes],
-    crashes: node.crashes + (crashed ? 1 : 0),
+    crashes,
     letters: [],
   };
 }
 
-function encodeWrite({ hardState, truncateFrom, append, mark, letters }: Write): string {
+function cut(disk: Disk, keep: number): Disk {
+  return { ...disk, entries: disk.entries.slice(0, keep), promised: disk.promised ?? disk.entries };
+}
+
+function encodeWrite(write: Write): string {
+  const { hardState, truncateFrom, append, recovered, mark, letters } = write;
   return [
     hardState && `${hardState.term}/${hardState.votedFor}`,
     truncateFrom,
     encodeEntries(append),
+    recovered,
     mark && `${mark.leaderTerm}/${mark.index}`,
     letters.map(({ number }) => number).join(" "),
   ].join();
@@ -339,6 +357,8 @@ function keyOf(input: Input): string | number {
       return JSON.stringify(input.change);
     case "transfer":
       return `transfer ${input.to}`;
+    case "damage":
+      return `damage ${input.keep}`;
     default:
       return input.type;
   }

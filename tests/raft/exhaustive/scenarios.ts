@@ -31,6 +31,7 @@ const BOUNDS: Bounds = {
   transfers: 0,
   beats: 0,
   crashes: 0,
+  damages: 0,
   writes: 2,
   change: undefined,
 };
@@ -57,6 +58,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario("diverged logs and heartbeats", 11, { campaigns: 0, beats: 1 }, DIVERGED),
   scenario("proposals", 9, { ...SECOND, proposals: 2 }, ESTABLISHED),
   scenario("heartbeats", 9, { ...SECOND, proposals: 1, beats: 2 }, ESTABLISHED),
+  scenario("damage", 10, { campaigns: 1, proposals: 1, damages: 1 }, { leader: "elected" }),
   scenario("removal", 9, { ...SECOND, changes: 1, change: "remove" }, ESTABLISHED),
   scenario("promotion", 11, { ...SECOND, changes: 1, change: "promote" }, {
     ...ESTABLISHED,
@@ -85,7 +87,8 @@ export function startOf(nodes: Nodes, { logs, standbys, leader }: Scenario): Sta
     const entries: Entry[] = [first];
     // All commands are alike here: those of one index and term are one leader's.
     for (const term of terms) entries.push(commandEntry(entries.length + 1, term, 9));
-    const disk = { term, votedFor: undefined, entries: entries.map(internEntry) };
+    const kept = { entries: entries.map(internEntry), promised: undefined };
+    const disk = { term, votedFor: undefined, ...kept };
     return nodes.start(at + 1, disk);
   }));
   const position = (at: number) =>

@@ -10,12 +10,20 @@ import { findViolation } from "./invariants.ts";
 import type { Bounds, Budget, Move, Start, Successor, World } from "./model.ts";
 import type { Input, Letter, ModelNode, Nodes } from "./node.ts";
 
-const NOTHING_USED: Budget = { campaigns: 0, proposals: 0, changes: 0, transfers: 0, beats: 0 };
+const NOTHING_USED: Budget = {
+  campaigns: 0,
+  proposals: 0,
+  changes: 0,
+  transfers: 0,
+  beats: 0,
+  damages: 0,
+};
 const BUDGET_OF: Readonly<Record<Input["type"], keyof Budget | undefined>> = {
   deliver: undefined,
   sync: undefined,
   crash: undefined,
   silence: undefined,
+  damage: "damages",
   campaign: "campaigns",
   propose: "proposals",
   change: "changes",
@@ -69,6 +77,11 @@ function inputs(world: World, bounds: Bounds, at: number): Input[] {
   const found: Input[] = [];
   if (node.writes.length > 0) found.push({ type: "sync" });
   if (node.crashes < bounds.crashes) found.push({ type: "crash" });
+  if (used.damages < bounds.damages) {
+    for (let keep = 0; keep < node.disk.entries.length; keep++) {
+      found.push({ type: "damage", keep });
+    }
+  }
   if (node.writes.length >= bounds.writes) return found;
   if (core.leadership === undefined) {
     if (used.campaigns < bounds.campaigns && node.isVoter) found.push({ type: "campaign" });
@@ -115,7 +128,11 @@ export function advance(nodes: Nodes, world: World, move: Move): Successor | und
   const budget = BUDGET_OF[input.type];
   const after: World = {
     nodes: world.nodes.with(at, next),
-    inboxes: deliverable(world, next, fresh),
+    inboxes: deliverable(
+      input.type === "damage" ? closeConnections(world, at) : world,
+      next,
+      fresh,
+    ),
     committed: commit(world.committed, next),
     used: budget === undefined ? world.used : { ...world.used, [budget]: world.used[budget] + 1 },
   };
@@ -127,6 +144,17 @@ function commit(committed: readonly Entry[], node: ModelNode): readonly Entry[] 
   return commitIndex <= committed.length
     ? committed
     : [...committed, ...node.entries.slice(committed.length, commitIndex)];
+}
+
+/**
+ * Its peers hear of its start before they hear anything else: what it acknowledged before does not
+ * arrive after that (`Raft.onPeerRestarted`).
+ */
+function closeConnections(world: World, at: number): World {
+  const isOld = ({ from, message }: Letter) =>
+    from === at + 1 && message.type === "append_response";
+  const inboxes = world.inboxes.map((inbox) => inbox.filter((letter) => !isOld(letter)));
+  return { ...world, inboxes };
 }
 
 function deliverable(
@@ -172,8 +200,9 @@ export class Fingerprints {
   of({ nodes, inboxes, committed, used }: World): number {
     let low = 0x2545_f491;
     let high = 0x9e37_79b9;
-    const { campaigns, proposals, changes, transfers, beats } = used;
-    const counts = campaigns + 16 * (proposals + 16 * (changes + 16 * (transfers + 16 * beats)));
+    const { campaigns, proposals, changes, transfers, beats, damages } = used;
+    const rest = transfers + 16 * (beats + 16 * damages);
+    const counts = campaigns + 16 * (proposals + 16 * (changes + 16 * rest));
     for (const value of [counts, this.#numberOf(committed), ...nodes.map(({ number }) => number)]) {
       low = mix(low ^ value, 0x85eb_ca6b);
       high = mix(high ^ value, 0xc2b2_ae35);

@@ -9,12 +9,15 @@ import { require } from "./violation.ts";
 type Step =
   | { readonly type: "state"; readonly state: HardState }
   | { readonly type: "truncate"; readonly from: LogIndex }
-  | { readonly type: "entry"; readonly index: LogIndex; readonly term: Term };
+  | { readonly type: "entry"; readonly index: LogIndex; readonly term: Term }
+  | { readonly type: "recovered" };
 
 /** Term, vote, and the term of every entry, as found on a disk. */
 export interface Found {
   readonly hardState: HardState;
   readonly terms: readonly Term[];
+  /** The log was cut at damage, and that was not made good. */
+  readonly recovering: boolean;
 }
 
 const NOTHING: HardState = { term: 0, votedFor: undefined };
@@ -25,6 +28,12 @@ export class Durable {
   hardState: HardState = NOTHING;
   /** The term of entry `i + 1`. */
   terms: Term[] = [];
+  /** Entries are missing that were durable once. */
+  recovering = false;
+  /** The terms of the entries before the first cut, as far as that was not made good. */
+  #promised: Term[] = [];
+  /** Everything that ever became durable, as far as it was not cut off. */
+  #steps: Step[] = [];
   /** Handed to the log, in order, and not known to be durable. */
   #pending: Step[] = [];
   /** Number of steps that became durable. */
@@ -38,16 +47,22 @@ export class Durable {
     return this.terms.length;
   }
 
+  /**
+   * Whether the node may be counted on for an entry. While it recovers, nothing counts but what it
+   * acknowledged before: a leader may have counted that, as long as it did not hear of the damage.
+   */
   holds(index: LogIndex, term: Term): boolean {
-    return this.terms[index - 1] === term;
+    const terms = this.recovering ? this.#promised : this.terms;
+    return terms[index - 1] === term;
   }
 
   /** A batch was handed to the log. Returns its mark for {@linkcode reached}. */
   append(batch: LogBatch): number {
-    const { hardState, truncateFrom, entries } = batch;
+    const { hardState, truncateFrom, entries, recovered } = batch;
     if (hardState !== undefined) this.#pending.push({ type: "state", state: hardState });
     if (truncateFrom !== undefined) this.#pending.push({ type: "truncate", from: truncateFrom });
     for (const { index, term } of entries) this.#pending.push({ type: "entry", index, term });
+    if (recovered === true) this.#pending.push({ type: "recovered" });
     return this.#done + this.#pending.length;
   }
 
@@ -55,7 +70,9 @@ export class Durable {
   reached(mark: number): void {
     require(mark >= this.#done, () => `n${this.#id}: durable writes out of order`);
     for (const step of this.#pending.splice(0, mark - this.#done)) {
+      this.#steps.push(step);
       if (step.type === "state") this.hardState = step.state;
+      else if (step.type === "recovered") this.recovering = false;
       else take(this.terms, step);
     }
     this.#done = mark;
@@ -65,14 +82,14 @@ export class Durable {
   check(found: Found, where: string): void {
     const terms = [...this.terms];
     let state = this.hardState;
-    let fits = equal(terms, found.terms);
+    let recovering = this.recovering;
+    let fits = equal(terms, found.terms) && recovering === found.recovering;
     let stateFits = fits && equalState(state, found.hardState);
     for (const step of this.#pending) {
       if (step.type === "state") state = step.state;
-      else {
-        take(terms, step);
-        if (equal(terms, found.terms)) fits = true;
-      }
+      else if (step.type === "recovered") recovering = false;
+      else take(terms, step);
+      if (equal(terms, found.terms) && recovering === found.recovering) fits = true;
       // The slots may be ahead of the stream.
       if (fits && equalState(state, found.hardState)) stateFits = true;
     }
@@ -81,7 +98,8 @@ export class Durable {
       () =>
         `n${this.#id} ${where}: finds ${found.terms.length} entries, the last of term ` +
         `${found.terms.at(-1)}; durable were ${this.terms.length}, the last of term ` +
-        `${this.terms.at(-1)}, and ${this.#pending.length} steps were under way`,
+        `${this.terms.at(-1)}, and ${this.#pending.length} steps were under way; recovering ` +
+        `${found.recovering}, was ${this.recovering}`,
     );
     require(
       stateFits,
@@ -92,20 +110,65 @@ export class Durable {
     );
   }
 
-  /** A new life began with this; it is durable. */
-  restart(found: Found): void {
+  /**
+   * What a start found after damage must be what was durable at some moment, with term and vote as
+   * they were last.
+   */
+  cut(found: Found, where: string): void {
+    require(found.recovering, () => `n${this.#id} ${where}: cuts its log and does not say so`);
+    let state = this.hardState;
+    let stateFits = equalState(state, found.hardState);
+    const steps = [...this.#steps, ...this.#pending];
+    for (const step of this.#pending) {
+      if (step.type === "state") state = step.state;
+      if (equalState(state, found.hardState)) stateFits = true;
+    }
+    const terms: Term[] = [];
+    let last = equal(terms, found.terms) ? 0 : -1;
+    steps.forEach((step, at) => {
+      if (step.type === "truncate" || step.type === "entry") take(terms, step);
+      if (equal(terms, found.terms)) last = at + 1;
+    });
+    require(last >= 0, () => `n${this.#id} ${where}: a cut leaves entries that never stood alone`);
+    require(
+      stateFits,
+      () =>
+        `n${this.#id} ${where}: keeps term ${found.hardState.term} with a vote for ` +
+        `${found.hardState.votedFor}; durable was ${this.hardState.term} with ` +
+        `${this.hardState.votedFor}`,
+    );
+    if (!this.recovering) this.#promised = this.terms;
     this.hardState = found.hardState;
     this.terms = [...found.terms];
+    this.recovering = true;
+    this.#steps = steps.slice(0, last);
+    this.#pending = [];
+  }
+
+  /** A new life began with this; it is durable. */
+  restart(found: Found): void {
+    const terms = [...this.terms];
+    let count = 0;
+    this.#pending.forEach((step, at) => {
+      if (step.type === "truncate" || step.type === "entry") take(terms, step);
+      if (equal(terms, found.terms)) count = at + 1;
+    });
+    this.#steps.push(...this.#pending.slice(0, count));
+    this.hardState = found.hardState;
+    this.terms = [...found.terms];
+    this.recovering = found.recovering;
     this.#pending = [];
   }
 
   /** The folder was emptied before the node ever took part. */
   reset(): void {
-    this.restart({ hardState: NOTHING, terms: [] });
+    this.#pending = [];
+    this.#steps = [];
+    this.restart({ hardState: NOTHING, terms: [], recovering: false });
   }
 }
 
-function take(terms: Term[], step: Exclude<Step, { type: "state" }>): void {
+function take(terms: Term[], step: Extract<Step, { type: "truncate" | "entry" }>): void {
   if (step.type === "truncate") terms.length = Math.min(terms.length, step.from - 1);
   else {
     require(step.index === terms.length + 1, () => `entry ${step.index} after ${terms.length}`);

@@ -39,6 +39,8 @@ interface Seen {
   appliedIndex: LogIndex;
   lastIndex: LogIndex;
   term: Term;
+  /** What the databases held when the life began. */
+  readonly firstApplied: LogIndex;
   /** Uncommitted entries that a leader began its term with. */
   inherited: number;
 }
@@ -76,7 +78,9 @@ export class Oracle {
     const { raft, replica, machine } = running;
     let seen = this.#seen.get(node.id);
     if (seen?.running !== running) {
-      seen = { running, commitIndex: 0, appliedIndex: 0, lastIndex: 0, term: 0, inherited: 0 };
+      const firstApplied = machine.checkpointIndex;
+      const none = { commitIndex: 0, appliedIndex: 0, lastIndex: 0, term: 0, inherited: 0 };
+      seen = { running, firstApplied, ...none };
       this.#seen.set(node.id, seen);
     }
     require(raft.term >= seen.term, () => `n${node.id} goes back to term ${raft.term}`);
@@ -88,7 +92,8 @@ export class Oracle {
     if (appliedIndex === seen.appliedIndex) return;
     require(appliedIndex > seen.appliedIndex, () => `n${node.id} goes back to ${appliedIndex}`);
     require(
-      appliedIndex <= raft.commitIndex,
+      // A log that was cut at damage may begin behind the databases.
+      appliedIndex <= Math.max(raft.commitIndex, seen.firstApplied),
       () => `n${node.id} applies ${appliedIndex} too early`,
     );
     seen.appliedIndex = appliedIndex;
@@ -148,6 +153,10 @@ export class Oracle {
       vote === undefined || hardState.term > message.term || hardState.votedFor === vote,
       () => `n${node.id} tells its vote for n${vote}, which is not on its disk`,
     );
+    require(
+      vote === undefined || !durable.recovering,
+      () => `n${node.id} votes for n${vote} in term ${message.term}, and may have forgotten`,
+    );
     const acknowledges = message.type === "append_response" && message.success;
     if (acknowledges) this.#checkAcknowledged(node, to, message.term, message.matchIndex);
     if ((acknowledges || vote !== undefined) && this.#sample()) {
@@ -169,6 +178,7 @@ export class Oracle {
   #checkLeader(node: NodeView, running: RunningView, seen: Seen): void {
     const { raft, log } = running;
     const { term } = raft;
+    require(!node.durable.recovering, () => `n${node.id} leads, and may have forgotten`);
     if (this.elections.leads(node.id, term)) {
       seen.inherited = raft.lastIndex - raft.commitIndex;
       const index = this.history.lastBefore(term);
