@@ -22,6 +22,7 @@ export interface StandingOptions {
 }
 
 /** A leader that is there makes itself heard within this time. */
+const FIRST_CHECK_MS = 300;
 const CHECK_MS = 1_000;
 
 /** Asks, for as long as no leader is known. */
@@ -35,12 +36,16 @@ export class StandingKeeper {
   }
 
   start(): void {
-    this.#cancel = this.#options.clock.after(CHECK_MS, () => void this.#check());
+    this.#schedule(FIRST_CHECK_MS);
   }
 
   stop(): void {
     this.#stopped = true;
     this.#cancel();
+  }
+
+  #schedule(delayMs: number): void {
+    this.#cancel = this.#options.clock.after(delayMs, () => void this.#check());
   }
 
   async #check(): Promise<void> {
@@ -50,7 +55,7 @@ export class StandingKeeper {
       if (this.#stopped) return;
       if (answers.includes(true)) return this.#options.onRemoved();
     }
-    if (!this.#stopped) this.start();
+    if (!this.#stopped) this.#schedule(CHECK_MS);
   }
 
   /** False also when the node does not know, or does not answer. */
