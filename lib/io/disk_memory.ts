@@ -34,7 +34,7 @@ export class MemoryDisk implements Disk {
   schedule: (run: () => void) => void;
   /** What {@linkcode freeBytes} says; no write is refused for it. */
   free = Infinity;
-  /** Bytes that all files together may have: a write that needs more is refused, and not foretold. */
+  /** Bytes that all files together may have: a write that needs more is refused, not foretold. */
   capacityBytes = Infinity;
   /** Undefined for a medium that is honest. */
   medium: Medium | undefined;

@@ -112,8 +112,7 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
   const readable = !newer && foreign === undefined;
   const reader = new SegmentsReader(disk, folder, readable ? headers : [], missing !== undefined);
   const tail = reader.run();
-  const { replay } = reader;
-  const { table } = replay;
+  const { replay, replay: { table } } = reader;
   const observation: Observation = {
     format: newer ? "newer" : "known",
     owner: foreign === undefined ? "ours" : "foreign",
@@ -136,13 +135,10 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
   if (row.verdict === "recover") {
     const lost = new LostPart(table.base);
     surveyLost(disk, folder, [...headers.slice(tail.kept - 1), ...stranded], replay.end, lost);
-    const { base, lastIndex } = lost;
-    if (!replay.baseFound && base !== undefined) table.baseConfiguration = base.configuration;
-    const carried = replay.baseFound ? undefined : base?.bytes;
     // A slot may be older than it should be, if its last write went astray; the damage shows where.
     hardState = newerState(hardState, lost.hardState);
     if (lost.lastTerm > hardState.term) throw corruption(slotFinding(folder), row.name, false);
-    givenUp = { finding: finding!, why: row.name, lastIndex, base: carried };
+    givenUp = giveUp(lost, replay, finding!, row.name);
   }
   if (!replay.baseFound && givenUp?.base === undefined) {
     throw corruption(baseFinding(folder, replay), "base lost", false);
@@ -170,6 +166,14 @@ export function recoverLog(disk: Disk, folder: string, owner: LogOwner): Recover
       !keptSequences.has(sequence) && !inventory.unused.includes(sequence)
     ),
   };
+}
+
+/** The base goes on in the new segment, when the part that is kept does not have it. */
+function giveUp(lost: LostPart, replay: Replay, finding: Finding, why: string): GivenUp {
+  const { base, lastIndex } = lost;
+  if (replay.baseFound || base === undefined) return { finding, why, lastIndex, base: undefined };
+  replay.table.baseConfiguration = base.configuration;
+  return { finding, why, lastIndex, base: base.bytes };
 }
 
 /** The error that refuses a damaged log. */

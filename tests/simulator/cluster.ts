@@ -1,7 +1,8 @@
 /** All nodes of a run, and those who use the cluster: writers, readers, and whoever manages it. */
 import type { Configuration, ConfigurationChange, NodeId } from "../../lib/raft/types.ts";
 import { decides } from "./checkers/quorum.ts";
-import { memberOf, SimulatedNode, type Surroundings } from "./node.ts";
+import { memberOf } from "./members.ts";
+import { SimulatedNode, type Surroundings } from "./node.ts";
 
 /** Members a run may add. */
 const NODES_MAX = 9;

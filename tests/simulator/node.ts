@@ -2,15 +2,13 @@
  * One node: real core, real loop, real log with its recovery, on a simulated disk, clock and
  * network. A node has many lives on one disk.
  */
-import { crc32c } from "../../lib/base/crc32c.ts";
 import { DatabaseError } from "../../lib/base/errors.ts";
 import { SeededRandom } from "../../lib/base/random.ts";
 import { isDiskFull } from "../../lib/io/disk_full.ts";
 import { MemoryDisk } from "../../lib/io/disk_memory.ts";
 import { recoverLog } from "../../lib/log/recovery.ts";
 import { SegmentLog } from "../../lib/log/segment_log.ts";
-import { initialConfiguration } from "../../lib/raft/configuration.ts";
-import type { Entry, Member, Message, NodeId } from "../../lib/raft/types.ts";
+import type { Message, NodeId } from "../../lib/raft/types.ts";
 import { checkpointPath } from "../../lib/replica/checkpoint_record.ts";
 import type { Atlas } from "./atlas.ts";
 import { Durable, type Found } from "./checkers/durable.ts";
@@ -24,6 +22,8 @@ import type { Counters } from "./marks.ts";
 import type { Endpoint, SimulatedNetwork } from "./network.ts";
 import { NodeClock } from "./node_clock.ts";
 import { ObservedLog } from "./observed_log.ts";
+import { firstEntries } from "./members.ts";
+import { rotOne } from "./rot.ts";
 import type { Settings } from "./settings.ts";
 import type { Owner, World } from "./world.ts";
 
@@ -50,10 +50,6 @@ const FOLDER = "/node";
 const LOG_FOLDER = `${FOLDER}/log`;
 /** Time after which a start that failed is tried again. */
 const START_AGAIN_US = 50_000;
-
-export function memberOf(id: NodeId): Member {
-  return { id, address: `10.0.0.${id}:9001`, httpUrl: `http://10.0.0.${id}:8080` };
-}
 
 /** See the file comment. */
 export class SimulatedNode implements Endpoint, NodeView {
@@ -290,19 +286,11 @@ export class SimulatedNode implements Endpoint, NodeView {
     const { world, counters, atlas } = this.#in;
     const paths = this.#disk.list(LOG_FOLDER).map((name) => `${LOG_FOLDER}/${name}`);
     if (this.#disk.exists(checkpointPath(FOLDER))) paths.push(checkpointPath(FOLDER));
-    const path = world.pick(paths.filter(chosen));
-    if (path === undefined) return;
-    const file = this.#disk.open(path, { create: false });
-    const size = file.size();
-    file.close();
-    if (size === 0) return;
-    // Records lie at the start of a segment, and so do the two blocks before them.
-    const offset = world.below(world.chance(700) ? Math.min(size, 14_000) : size);
-    const flip = 1 << world.below(8);
-    world.tell(this.id, () => `byte ${offset} of ${path} rots`);
-    this.#disk.damage(path, offset, (byte) => byte ^ flip);
+    const place = rotOne(world, this.#disk, paths.filter(chosen));
+    if (place === undefined) return;
+    world.tell(this.id, () => `byte ${place.offset} of ${place.path} rots`);
     this.#tampered = "damaged";
-    atlas.note(this.id, { kind: "rotten", path, offset });
+    atlas.note(this.id, { kind: "rotten", ...place });
     counters.count("bits damaged");
   }
 
@@ -506,13 +494,4 @@ export class SimulatedNode implements Endpoint, NodeView {
 
 function isCorrupt(error: unknown): error is DatabaseError {
   return error instanceof DatabaseError && error.code === "CORRUPT";
-}
-
-/** What every log of the cluster begins with, as a node that founds one writes it. */
-function firstEntries(founders: readonly NodeId[], payload: Uint8Array<ArrayBuffer>): Entry[] {
-  const configuration = initialConfiguration(founders.map(memberOf));
-  return [
-    { index: 1, term: 1, type: "configuration", configuration },
-    { index: 2, term: 1, type: "command", payload, checksum: crc32c(payload) },
-  ];
 }
