@@ -143,9 +143,10 @@ export class Cluster {
 
   /** Whether a node that is sent the log has not made damage good. */
   anyRecovers(): boolean {
-    const { members = [], spares = [] } = this.#in.oracle.history.lastConfiguration ?? {};
     const isSent = (id: NodeId) =>
-      members.some((member) => member.id === id) && !spares.includes(id);
+      this.configurations().some(({ members, spares }) =>
+        members.some((member) => member.id === id) && !spares.includes(id)
+      );
     return this.#intact.some(({ id, durable }) => durable.recovering && isSent(id));
   }
 

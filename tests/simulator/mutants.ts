@@ -302,9 +302,9 @@ const READ: readonly Mutant[] = [
 const DRIVER: readonly Mutant[] = [
   mutant("what must wait for the sync is sent at once", [
     REPLICA,
-    "    this.#log.append({ hardState, truncateFrom, entries: append }, () => {",
+    "    this.#log.append({ hardState, truncateFrom, entries: append, recovered }, () => {",
     "    for (const outbound of sendOnSync.splice(0)) this.#send(outbound);\n" +
-    "    this.#log.append({ hardState, truncateFrom, entries: append }, () => {",
+    "    this.#log.append({ hardState, truncateFrom, entries: append, recovered }, () => {",
   ]),
   mutant("entries are applied before they are durable", [
     REPLICA,
@@ -371,7 +371,7 @@ const LOG: readonly Mutant[] = [
   ]),
   mutant("truncations are forgotten by a restart", [
     "lib/log/segment_log.ts",
-    '    this.#writer.push({ type: "truncate", from, after: this.#table.last });',
+    '    this.#writer.push({ type: "truncate", from, after, alone: this.#isAlone });',
     "",
   ]),
   mutant("a failed sync is passed over", [
@@ -397,7 +397,7 @@ const LOG: readonly Mutant[] = [
   ]),
   mutant("what only the cache holds counts as durable after a restart", [
     "lib/log/open.ts",
-    "  writeHeader(file, header);\n" +
+    "  writeParts(file, 0, headerParts(header));\n" +
     "  if (lastUnit.length > 0) file.write(lastUnitAt, lastUnit);\n  file.sync();",
     "",
   ]),
