@@ -21,6 +21,8 @@ export interface SqliteMachineOptions {
   readonly folder: string;
   /** Opens the replication handle of a database file that exists. */
   readonly openHandle: (path: string) => ReplicaHandle;
+  /** Bound of a command's payload; {@linkcode ENTRY_PAYLOAD_BYTES_MAX} by default. */
+  readonly payloadBytesMax?: number;
 }
 
 /** Where the database file of a data folder is. */
@@ -36,7 +38,7 @@ export class SqliteMachine implements StateMachine {
   readonly #folder: string;
   readonly #openHandle: (path: string) => ReplicaHandle;
   /** Chunks are drained behind room for the command's header. */
-  readonly #scratch = new Uint8Array(ENTRY_PAYLOAD_BYTES_MAX);
+  readonly #scratch: Uint8Array;
   #record: CheckpointRecord;
   #handle: ReplicaHandle | undefined;
   /** Whether the next drained chunk starts a batch. */
@@ -56,6 +58,7 @@ export class SqliteMachine implements StateMachine {
     this.#disk = options.disk;
     this.#folder = options.folder;
     this.#openHandle = options.openHandle;
+    this.#scratch = new Uint8Array(options.payloadBytesMax ?? ENTRY_PAYLOAD_BYTES_MAX);
     const { record, problems } = mendCheckpoint(this.#disk, this.#folder);
     this.#record = record;
     this.mended = problems;

@@ -9,12 +9,15 @@ import type { Counters } from "./marks.ts";
 import type { Settings } from "./settings.ts";
 import type { World } from "./world.ts";
 
-/** What a database holds, as a statement sees it. */
-export interface Content {
-  /** Transactions that were run. */
+/** The transactions that somebody sees. */
+export interface Head {
   readonly count: number;
-  /** Names the transactions that were run, in order. */
+  /** Names them, in order. */
   readonly chain: number;
+}
+
+/** What a database holds. */
+export interface Content extends Head {
   /** Names the content of all pages. */
   digest(): number;
 }
@@ -57,6 +60,8 @@ export interface MachineEvents {
   applying(index: LogIndex): void;
   /** Everything up to `content` may be checkpointed. */
   released(content: Content): void;
+  /** The file holds everything up to `index`, it is going to be said. */
+  copied(index: LogIndex, content: Content): void;
   rewound(ids: readonly number[]): void;
   rewindDelayed(): void;
   merged(transactions: number): void;
@@ -81,7 +86,15 @@ export interface SimulatedMachine extends StateMachine {
   /** What a statement would see now. */
   readonly content: Content;
   /**
-   * Runs a local transaction.
+   * Runs the statement of a client that reads.
+   *
+   * @param quick As one that is run as soon as it arrives.
+   */
+  read(quick: boolean): Head;
+  /** Begins a local transaction that takes its time; false when it is one that does not. */
+  begin(id: number): boolean;
+  /**
+   * Runs a local transaction, or the rest of the one that was begun.
    *
    * @returns Its number; undefined when this node does not lead.
    */
@@ -92,7 +105,9 @@ export interface SimulatedMachine extends StateMachine {
   beginCopy(): PageCopy;
   /** Makes the file durable and says, durably, that it holds everything up to `index`. */
   completeCheckpoint(index: LogIndex): void;
-  /** Leadership is lost: whoever uses the database lets go of it. */
+  /** Leadership is lost; those who run statements do not know yet. */
+  retire(): void;
+  /** Everybody has to let go of the database. */
   letGo(): void;
   /** The life of the node is over. */
   end(): void;

@@ -225,6 +225,7 @@ function machineEvents({ node, settings, counters, oracle, clock }: LifeOptions)
       oracle.commits(node);
       oracle.history.mayBeCopied(content, node.durable.lastIndex, `n${node.id}`);
     },
+    copied: (index, content) => oracle.history.shows(index, content, `n${node.id}`),
     rewound: (ids) => {
       if (ids.length > 0) counters.hit("transaction rewound");
     },

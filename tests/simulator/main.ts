@@ -7,14 +7,17 @@
                               many seeds; with --marks all marks must be reached;
                               ends at the first that fails, or after all with --keep-going
 --hash --seeds N [--from S]   the hash of each run, to compare engines
+ * --sqlite                      with any of these: over real SQLite
  * --mutants [--seeds N] [NAME]  known mistakes, each of which must be found within N seeds
  * ```
  */
 import { parseArgs } from "node:util";
-import { Counters, MARKS } from "./marks.ts";
+import { Counters, MARKS, SQLITE_MARKS } from "./marks.ts";
 import { runMutants } from "./mutation.ts";
 import { runRange, workOn } from "./pool.ts";
-import { runSeed } from "./run.ts";
+import { PAGES_MODE } from "./page_machine.ts";
+import { runSeed as runSeedIn } from "./run.ts";
+import { sqliteMode } from "./sqlite/mode.ts";
 import type { Failure, Tally } from "./tally.ts";
 
 /** Lines shown of what went before a failure. */
@@ -36,9 +39,14 @@ const { values: options, positionals } = parseArgs({
     "keep-going": { type: "boolean", default: false },
     hash: { type: "boolean", default: false },
     mutants: { type: "boolean", default: false },
+    sqlite: { type: "boolean", default: false },
     worker: { type: "boolean", default: false },
   },
 });
+
+const mode = options.sqlite ? await sqliteMode() : PAGES_MODE;
+const marks = options.sqlite ? SQLITE_MARKS : MARKS;
+const runSeed = (seed: number, trace?: (line: string) => void) => runSeedIn(seed, trace, mode);
 
 async function main(): Promise<number> {
   if (options.worker) {
@@ -84,6 +92,7 @@ async function runSeeds(count: number): Promise<number> {
     count,
     failuresMax: options["keep-going"] ? Infinity : 1,
     jobs: Number(options.jobs),
+    options: options.sqlite ? ["--sqlite"] : [],
   };
   let toldFailures = 0;
   const tally = await runRange(range, runSeed, (sofar) => {
@@ -105,7 +114,7 @@ async function runSeeds(count: number): Promise<number> {
     } else tellFailure(failure);
     return 1;
   }
-  const missing = tally.counters.missing();
+  const missing = tally.counters.missing(marks);
   if (missing.length > 0) console.log(`never reached: ${missing.join(", ")}`);
   return options.marks && missing.length > 0 ? 1 : 0;
 }
@@ -118,7 +127,7 @@ function tellProgress(tally: Tally, elapsedMs: number): void {
     `${seeds} seeds, ${rate}/s, ${describeTime(tally.simulatedUs)} simulated, ` +
       `${faults} faults, ${counters.get("commits")} commits, ` +
       `${counters.get("elections")} elections, ` +
-      `${MARKS.length - counters.missing().length}/${MARKS.length} marks`,
+      `${marks.length - counters.missing(marks).length}/${marks.length} marks`,
   );
 }
 
@@ -142,7 +151,9 @@ function tellNumbers({ counters }: Tally): void {
     console.log(`  ${name}, from each power of two on: ${bars.join(" ")}`);
   }
   if (!options.verbose) return;
-  for (const mark of MARKS) console.log(`  ${counters.marks.get(mark) ?? 0} × ${mark}`);
+  for (const mark of [...MARKS, ...SQLITE_MARKS]) {
+    console.log(`  ${counters.marks.get(mark) ?? 0} × ${mark}`);
+  }
 }
 
 /** Runs the seed again to show what went before. */
@@ -159,7 +170,11 @@ function tellFailure({ seed, reason }: Failure): void {
 }
 
 function tellReason({ seed, reason }: Failure): void {
-  console.log(`\nseed ${seed} fails: ${reason}\n\n  bun run sim --seed ${seed} --verbose\n`);
+  console.log(
+    `\nseed ${seed} fails: ${reason}\n\n  bun run sim --seed ${seed} --verbose${
+      options.sqlite ? " --sqlite" : ""
+    }\n`,
+  );
 }
 
 process.exitCode = await main();

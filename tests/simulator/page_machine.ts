@@ -81,6 +81,14 @@ class PageMachine implements SimulatedMachine {
     return this.#pages;
   }
 
+  read(): Pages {
+    return this.content;
+  }
+
+  begin(): boolean {
+    return false;
+  }
+
   write(id: number): number | undefined {
     if (!this.#leading) return undefined;
     const before = this.#opened.copy();
@@ -180,6 +188,8 @@ class PageMachine implements SimulatedMachine {
     }
     this.#write({ completeIndex: index, fuzzyIndex: index });
   }
+
+  retire(): void {}
 
   letGo(): void {}
 

@@ -40,30 +40,21 @@ export function runSeed(
 ): RunResult {
   const settings = mode.settings(drawSettings(seed));
   const databases = mode.open(settings);
-  try {
-    return runWith(settings, databases, trace);
-  } finally {
-    databases.close();
-  }
+  const run = new Run(settings, databases, trace);
+  const failure = failureOf(() => run.run());
+  const leak = failureOf(() => databases.close());
+  return run.result(failure ?? leak);
 }
 
-function runWith(
-  settings: Settings,
-  databases: Databases,
-  trace?: (line: string) => void,
-): RunResult {
-  const run = new Run(settings, databases, trace);
-  let failure: string | undefined;
+function failureOf(act: () => void): string | undefined {
   try {
-    run.run();
+    act();
+    return undefined;
   } catch (error) {
-    failure = error instanceof Violation
-      ? error.message
-      : error instanceof Error
-      ? `${error.name}: ${error.message}\n${error.stack ?? ""}`
-      : String(error);
+    if (error instanceof Violation) return error.message;
+    if (!(error instanceof Error)) return String(error);
+    return `${error.name}: ${error.message}\n${error.stack ?? ""}`;
   }
-  return run.result(failure);
 }
 
 class Run {

@@ -4,7 +4,7 @@
  * leadership was confirmed since it was asked for; when leadership is lost, everything that runs is
  * reported before the node hears that the sessions are quiet.
  */
-import type { DatabaseError } from "../../lib/base/errors.ts";
+import { DatabaseError } from "../../lib/base/errors.ts";
 import type { Replica } from "../../lib/replica/replica.ts";
 import type { OpenRead, Requests } from "./checkers/requests.ts";
 import type { SimulatedMachine } from "./database.ts";
@@ -34,6 +34,8 @@ interface Read {
 
 /** Time until the result of a statement is reported. */
 const REPORT_US = 300;
+/** Time that a transaction takes whose client takes its time. */
+const SLOW_US = 100_000;
 /** Reads whose result is there at once. */
 const QUICK_PERMILLE = 300;
 /** Time until every session let go of its statements. */
@@ -53,6 +55,8 @@ export class SimulatedSessions {
   /** Runs a piece of maintenance that must end before the sessions are quiet. */
   busy = false;
   #turnHeld = false;
+  /** The write that holds the turn and takes its time. */
+  #slow: number | undefined;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -66,20 +70,45 @@ export class SimulatedSessions {
 
   /** Runs a write; false when this node takes none now. */
   write(id: number): boolean {
-    const { world, life, machine, requests, counters } = this.#options;
+    const { machine, requests, counters } = this.#options;
     if (!this.#replica.writable || this.#turnHeld) return false;
     if (this.#replica.spaceRefusal !== undefined) {
       counters.hit("write refused for lack of space");
       return false;
     }
+    if (machine.begin(id)) return this.#writeSlowly(id);
     const seq = machine.write(id);
     if (seq === undefined) return false;
     requests.writeBegins(id);
     this.#writes.add(id);
+    this.#ran(id, seq);
+    return true;
+  }
+
+  /** The write has begun; it ends later, unless leadership is lost before. */
+  #writeSlowly(id: number): true {
+    const { world, life, machine, requests } = this.#options;
+    requests.writeBegins(id);
+    this.#writes.add(id);
+    this.#slow = id;
+    this.#turnHeld = true;
+    world.tell(life.nodeId, () => `begins write ${id}`);
+    world.after(world.delayUs(SLOW_US), life, "finish", () => {
+      if (this.#slow !== id) return;
+      this.#slow = undefined;
+      this.#turnHeld = false;
+      const seq = machine.write(id);
+      if (seq === undefined) this.#writeEnds(id, notLeader());
+      else this.#ran(id, seq);
+    });
+    return true;
+  }
+
+  #ran(id: number, seq: number): void {
+    const { world, life } = this.#options;
     this.#unreported.push({ id, seq });
     world.tell(life.nodeId, () => `runs write ${id} as transaction ${seq}`);
     world.after(world.delayUs(REPORT_US), life, "report", () => this.#report());
-    return true;
   }
 
   /** Asks for a linearizable read; false when this node takes none now. */
@@ -128,13 +157,17 @@ export class SimulatedSessions {
   /** Leadership is lost: `quiet` is called once nothing runs any more. */
   retire(quiet: () => void): void {
     const { world, life } = this.#options;
+    // The worker that runs it finds out by itself.
     this.#turnHeld = false;
+    this.#options.machine.retire();
     const whenQuiet = () => {
       if (this.busy) {
         world.after(QUIET_US, life, "quiet", whenQuiet);
         return;
       }
       this.#report();
+      if (this.#slow !== undefined) this.#writeEnds(this.#slow, notLeader());
+      this.#slow = undefined;
       for (const read of [...this.#reads]) {
         if (read.dispatched && read.result === undefined) this.#run(read);
       }
@@ -190,16 +223,16 @@ export class SimulatedSessions {
   #dispatch(read: Read): void {
     const { world, life } = this.#options;
     read.dispatched = true;
-    if (world.chance(QUICK_PERMILLE)) return this.#run(read);
+    if (world.chance(QUICK_PERMILLE)) return this.#run(read, true);
     world.after(world.delayUs(REPORT_US), life, "read", () => {
       if (this.#reads.has(read) && read.result === undefined) this.#run(read);
     });
   }
 
-  #run(read: Read): void {
+  #run(read: Read, quick = false): void {
     const { machine } = this.#options;
     if (!machine.exists) return this.#failRead(read);
-    const { count, chain } = machine.content;
+    const { count, chain } = machine.read(quick);
     read.result = { seq: machine.lastSeq(), count, chain };
     this.#replica.whenCommitted(read.result.seq, (error) => {
       if (error === undefined) this.#answer(read);
@@ -234,4 +267,8 @@ export class SimulatedSessions {
   #failRead(read: Read): void {
     this.#reads.delete(read);
   }
+}
+
+function notLeader(): DatabaseError {
+  return new DatabaseError("NOT_LEADER", "This node stopped leading the cluster");
 }
