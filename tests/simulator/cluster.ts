@@ -4,6 +4,7 @@ import { decides } from "./checkers/quorum.ts";
 import { memberOf } from "./members.ts";
 import { SimulatedNode, type Surroundings } from "./node.ts";
 
+const NON_VOTERS = ["standby", "spare"] as const;
 /** Members a run may add. */
 const NODES_MAX = 9;
 
@@ -58,16 +59,18 @@ export class Cluster {
     const leader = this.leading?.running;
     if (leader === undefined) return;
     const { configuration } = leader.raft.status();
-    const { members, voters, standbys } = configuration;
+    const { members, voters, learners } = configuration;
     const gone = members.filter(({ id }) => this.nodes.find((node) => node.id === id)?.lost);
     const goal = settings.foundAlone ? Math.max(3, settings.voters) : settings.voters;
-    const grow = voters.length + standbys.length < goal || world.chance(300);
+    const grow = voters.length + learners.length < goal || world.chance(300);
     let change: ConfigurationChange | undefined;
     if (gone.length > 0 && world.chance(700)) change = { type: "remove", id: gone[0]!.id };
     else if (grow && this.nodes.length < NODES_MAX) {
-      change = { type: "add", role: "standby", member: memberOf(this.nodes.length + 1) };
-    } else if (world.chance(200)) {
-      change = { type: "assign", id: world.pick(members)!.id, role: "voter" };
+      const role = world.chance(800) ? "learner" : world.pick(NON_VOTERS)!;
+      change = { type: "add", role, member: memberOf(this.nodes.length + 1) };
+    } else if (world.chance(500)) {
+      const role = world.pick([...NON_VOTERS, "learner", "voter"] as const)!;
+      change = { type: "assign", id: world.pick(members)!.id, role };
     } else if (voters.length > 1) change = { type: "remove", id: world.pick(members)!.id };
     if (change === undefined) return;
     const result = leader.raft.proposeConfiguration(change);
@@ -105,15 +108,15 @@ export class Cluster {
     const { world } = this.#in;
     const intact = this.#intact;
     const rules = this.#rules();
-    if (rules === undefined || !rules(intact.filter((node) => !node.durable.recovering))) {
-      return undefined;
-    }
+    const canDecide = (nodes: readonly SimulatedNode[]) =>
+      rules?.(nodes.filter((node) => !node.durable.recovering)) === true;
+    if (!canDecide(intact)) return undefined;
     let core = intact;
     const small = world.chance(500);
     for (let left = small ? intact.length : 0; left > 0; left--) {
       const without = world.pick(core);
       const smaller = core.filter((node) => node !== without);
-      if (rules(smaller)) core = smaller;
+      if (canDecide(smaller)) core = smaller;
     }
     return core;
   }

@@ -2,11 +2,12 @@
  * The real core, with the rare branches that it takes counted from outside, and the rules checked
  * that concern one core alone.
  */
-import { isJoint } from "../../lib/raft/configuration.ts";
+import { isJoint, roleOf } from "../../lib/raft/configuration.ts";
 import type { RaftOptions, RestoredState } from "../../lib/raft/options.ts";
 import type { Proposal } from "../../lib/raft/propose.ts";
 import { Raft } from "../../lib/raft/raft.ts";
 import type {
+  Configuration,
   ConfigurationChange,
   Effects,
   LogMark,
@@ -32,6 +33,8 @@ export class ObservedRaft extends Raft {
   #campaigns = 0;
   #transferring = false;
   #configurationIndex = 0;
+  /** The latest configuration that it was told as a spare. */
+  #toldIndex = 0;
   /** Where the log holds configurations. */
   readonly #placed: number[] = [];
   readonly #electionTicks: number;
@@ -60,6 +63,9 @@ export class ObservedRaft extends Raft {
     const { recovering } = this.status();
     const toldRemoved = message.type === "removed" && !this.status().removed;
     super.step(from, message);
+    if (message.type === "configuration" && message.term === this.term) {
+      this.#toldIndex = Math.max(this.#toldIndex, message.index);
+    }
     if (message.term === this.term) this.#heardAt.set(from, this.#ticks);
     if (message.type === "vote_request" && message.preVote) {
       require(this.term === term, () => `a pre-vote moves n${this.#id} to term ${this.term}`);
@@ -88,6 +94,7 @@ export class ObservedRaft extends Raft {
       "answer of a recovering node not counted",
     );
     hit(toldRemoved && this.status().removed, "removed node told");
+    hit(message.type === "configuration" && this.isSpare, "spare told");
     hit(
       message.type === "timeout_now" && role !== "candidate" && this.role === "candidate",
       "transfer carried out",
@@ -126,16 +133,29 @@ export class ObservedRaft extends Raft {
   }
 
   override proposeConfiguration(change: ConfigurationChange): ProposalResult {
+    const { configuration } = this.status();
     const result = super.proposeConfiguration(change);
     if (!result.accepted) {
       const caughtUp = result.reason.includes("caught up");
       this.#counters.hit(caughtUp ? "promotion put off" : "change refused");
-    } else if (change.type === "add") this.#counters.hit("standby added");
-    else if (change.type === "assign") this.#counters.hit("standby promoted");
+    } else if (change.type === "add") this.#counters.hit(`${change.role} added`);
+    else if (change.type === "assign") this.#markRole(configuration, change);
     else if (change.type === "remove" && isJoint(this.status().configuration)) {
       this.#counters.hit("voter removed");
     }
     return result;
+  }
+
+  #markRole(
+    before: Configuration,
+    { id, role }: Extract<ConfigurationChange, { type: "assign" }>,
+  ): void {
+    const old = roleOf(before, id);
+    if (role === "voter") this.#counters.hit("standby promoted");
+    else if (old === "voter") {
+      this.#counters.hit(id === this.#id ? "leader demoted" : "voter demoted");
+    } else if (old === "spare") this.#counters.hit("spare sent the log");
+    else if (role === "spare") this.#counters.hit("standby made a spare");
   }
 
   override transfer(to: NodeId): ProposalResult {
@@ -231,7 +251,7 @@ export class ObservedRaft extends Raft {
     }
   }
 
-  /** The latest configuration of the log is the one in force. */
+  /** The latest configuration of the log is the one in force, but for a spare that was told. */
   #place({ truncateFrom, append }: Effects): void {
     const placed = this.#placed;
     while (truncateFrom !== undefined && placed.at(-1)! >= truncateFrom) placed.pop();
@@ -242,8 +262,9 @@ export class ObservedRaft extends Raft {
   #checkConfiguration(effects: Effects): void {
     const { configuration, configurationIndex, established } = this.status();
     const latest = this.#placed.at(-1) ?? 0;
+    const isTold = configurationIndex === this.#toldIndex && configurationIndex > this.commitIndex;
     require(
-      configurationIndex === latest,
+      configurationIndex === latest || isTold,
       () => `n${this.#id} obeys entry ${configurationIndex}, its log has one at ${latest}`,
     );
     if (this.role !== "leader") return;

@@ -1,5 +1,6 @@
 /** One seed from beginning to end: faults first, then peace, in which everything has to work. */
 import { LOG_SPACE_RETRY_MAX_MS } from "../../lib/base/limits.ts";
+import { isReplica } from "../../lib/raft/configuration.ts";
 import { Oracle } from "./checkers/oracle.ts";
 import { require, Violation } from "./checkers/violation.ts";
 import { Atlas } from "./atlas.ts";
@@ -214,7 +215,7 @@ class Run {
       return;
     }
     for (const node of this.#cluster.nodes) {
-      // A standby that seemed well a moment ago must not become a voter that is gone.
+      // A learner that seemed well a moment ago must not become a voter that is gone.
       node.running?.membership.stop();
       if (core.includes(node)) continue;
       node.barred = true;
@@ -253,7 +254,7 @@ class Run {
     const digest = leader.machine.content.digest();
     return core.every(({ id, running }) => {
       if (running === undefined) return false;
-      if (!configuration.members.some((member) => member.id === id)) return true;
+      if (!isReplica(configuration, id)) return true;
       return running.replica.settledIndex === commitIndex &&
         running.machine.content.digest() === digest;
     });

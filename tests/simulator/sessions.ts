@@ -115,7 +115,7 @@ export class SimulatedSessions {
   read(): boolean {
     const { world, life, replica } = this.#options;
     const { mode } = replica();
-    if (mode !== "leading" && mode !== "following") return false;
+    if (mode !== "leading" && !replica().followsData) return false;
     const open = this.#options.requests.readBegins();
     const leading = mode === "leading";
     const read: Read = {
@@ -131,7 +131,7 @@ export class SimulatedSessions {
       if (leading) {
         read.confirmed = index !== undefined;
         this.#answer(read);
-      } else if (index === undefined) this.#failRead(read);
+      } else if (index === undefined || !replica().followsData) this.#failRead(read);
       else this.#readWhenApplied(read, index);
     });
     if (leading) this.#dispatch(read);
