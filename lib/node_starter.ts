@@ -219,7 +219,8 @@ export class NodeStarter {
     const clock = this.#clock;
     const membership = new Membership({ raft, replica, clock, clusterId, log: this.#log });
     this.#membership = membership;
-    const maintenance = new Maintenance({ replica, machine, sessions, pool });
+    const onFatal = (error: Error) => this.#fail(error);
+    const maintenance = new Maintenance({ replica, machine, sessions, pool, onFatal });
     this.#maintenance = maintenance;
     operations.attach({ clusterId, raft, replica, machine, membership, maintenance });
     this.#recovering = log.recovering;

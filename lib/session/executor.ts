@@ -217,9 +217,10 @@ export class Executor {
     const { post } = this.#options;
     try {
       const { complete } = this.#maintenanceConnection().checkpoint();
-      post({ type: "checkpoint_done", id, complete, error: undefined });
+      post({ type: "checkpoint_done", id, complete, error: undefined, ioFailed: false });
     } catch (error) {
-      post({ type: "checkpoint_done", id, complete: undefined, error: plainOf(error) });
+      const ioFailed = error instanceof DatabaseError && error.sqliteName === "SQLITE_IOERR";
+      post({ type: "checkpoint_done", id, complete: undefined, error: plainOf(error), ioFailed });
     }
   }
 

@@ -23,6 +23,8 @@ export interface MaintenanceOptions {
   readonly machine: SqliteMachine;
   readonly sessions: SessionManager;
   readonly pool: WorkerPool;
+  /** The node cannot go on. */
+  readonly onFatal: (error: Error) => void;
 }
 
 type Reply = Extract<FromWorker, { type: "checkpoint_done" | "digest_begun" | "digest_done" }>;
@@ -43,7 +45,8 @@ export class Maintenance {
    * complete: a restart begins there.
    *
    * @returns The index.
-   * @throws {DatabaseError} `BUSY` when a reader kept an older snapshot.
+   * @throws {DatabaseError} `BUSY` when a reader kept an older snapshot, `SQLITE` when a file could
+   * not be written; unless the disk is only full, the node then stops.
    */
   checkpoint(): Promise<LogIndex> {
     this.#checkpointing ??= this.#checkpoint().finally(() => {
@@ -99,7 +102,7 @@ export class Maintenance {
       const reply = await promise;
       this.#waiting.delete(id);
       assert(reply.type === "checkpoint_done", `a checkpoint is answered with ${reply.type}`);
-      if (reply.error !== undefined) throw fromPlain(reply.error);
+      if (reply.error !== undefined) throw this.#failed(fromPlain(reply.error), reply.ioFailed);
       if (!reply.complete) {
         throw new DatabaseError("BUSY", "The checkpoint is not complete: a reader is in the way");
       }
@@ -108,6 +111,15 @@ export class Maintenance {
     } finally {
       resume();
     }
+  }
+
+  /**
+   * What was copied before a sync failed may be lost, and no later sync would tell; nor does SQLite
+   * copy it again. Only a start does, from the log.
+   */
+  #failed(error: DatabaseError, ioFailed: boolean): DatabaseError {
+    if (ioFailed) this.#options.onFatal(error);
+    return error;
   }
 
   /** Waits until the database shows exactly what is committed up to an index, and keeps it so. */

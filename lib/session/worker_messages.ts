@@ -77,6 +77,8 @@ export type FromWorker =
     /** Whether every frame was copied; undefined when it failed. */
     readonly complete: boolean | undefined;
     readonly error: PlainError | undefined;
+    /** Whether the system failed to read, write or sync a file. */
+    readonly ioFailed: boolean;
   }
   /** The snapshot is taken: the databases may go on. */
   | { readonly type: "digest_begun"; readonly id: number }

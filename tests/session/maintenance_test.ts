@@ -1,0 +1,136 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openLibrary } from "../../ffi/open.ts";
+import { Connection } from "../../lib/database/connection.ts";
+import { createDatabaseImage } from "../../lib/database/create.ts";
+import { ReplicaHandle } from "../../lib/database/replica_handle.ts";
+import { NodeDisk } from "../../lib/io/disk_node.ts";
+import { sha256 } from "../../lib/io/hash.ts";
+import type { Replica } from "../../lib/replica/replica.ts";
+import { DATABASE_ID, databasePath, SqliteMachine } from "../../lib/replica/sqlite_machine.ts";
+import { Executor } from "../../lib/session/executor.ts";
+import { Maintenance } from "../../lib/session/maintenance.ts";
+import type { SessionManager } from "../../lib/session/session_manager.ts";
+import { packFromWorker, unpack } from "../../lib/session/worker_codec.ts";
+import type { ToWorker } from "../../lib/session/worker_messages.ts";
+import { WorkerPool } from "../../lib/session/worker_pool.ts";
+import { systemClock } from "../../lib/io/clock.ts";
+import { encodeCreate } from "../../lib/wire/command.ts";
+
+const library = await openLibrary();
+
+/** Maintenance of a follower that applied one transaction, with executors in this thread. */
+class Fixture implements Disposable {
+  readonly folder = mkdtempSync(join(tmpdir(), "dqlite-maintenance-"));
+  readonly path = databasePath(this.folder);
+  readonly fatal: Error[] = [];
+  readonly machine: SqliteMachine;
+  readonly maintenance: Maintenance;
+  readonly #pool: WorkerPool;
+  readonly #executors: Executor[] = [];
+
+  constructor() {
+    this.machine = new SqliteMachine({
+      disk: new NodeDisk(),
+      folder: this.folder,
+      openHandle: (path) => ReplicaHandle.open(library, path),
+    });
+    const creation = encodeCreate(DATABASE_ID, "main", createDatabaseImage(library));
+    this.machine.apply(1, creation, () => undefined);
+    this.write("CREATE TABLE t (a)");
+    this.#pool = this.#newPool();
+    this.maintenance = new Maintenance({
+      replica: {
+        mode: "following",
+        readable: true,
+        settledIndex: 2,
+        pauseApply: () => () => {},
+      } as unknown as Replica,
+      machine: this.machine,
+      sessions: {} as unknown as SessionManager,
+      pool: this.#pool,
+      onFatal: (error) => void this.fatal.push(error),
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const executor of this.#executors) executor.handle({ type: "stop" });
+    this.machine.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** As the leader, and committed at once. */
+  write(sql: string): void {
+    this.machine.lead();
+    using connection = Connection.open(library, this.path, { role: "session" });
+    connection.exec(sql);
+    while (this.machine.drain() !== undefined);
+    this.machine.release(this.machine.lastSeq());
+    this.machine.follow();
+  }
+
+  #newPool(): WorkerPool {
+    return new WorkerPool((onMessage) => {
+      const executor = new Executor({
+        library,
+        databasePath: this.path,
+        nowMs: () => 0,
+        post: (message) => onMessage(packFromWorker(message)),
+        sha256,
+      });
+      this.#executors.push(executor);
+      return {
+        post: (data) => {
+          const message = unpack<ToWorker>(data);
+          if (message.type !== "setup") executor.handle(message);
+        },
+        terminate: () => {},
+      };
+    }, {
+      setup: { libraryPath: "", databasePath: this.path },
+      clock: systemClock,
+      events: {
+        onMessage: (_worker, message) => this.maintenance.receive(message),
+        onError: (error) => void this.fatal.push(error),
+      },
+    });
+  }
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+    return "none";
+  } catch (error) {
+    return String(error);
+  }
+}
+
+test("a checkpoint is recorded once the file is complete", async () => {
+  using fixture = new Fixture();
+  expect(await fixture.maintenance.checkpoint()).toBe(2);
+  expect(fixture.machine.checkpointIndex).toBe(2);
+  expect(fixture.fatal).toEqual([]);
+});
+
+test("a checkpoint in which the system fails ends the node and counts for nothing", async () => {
+  using fixture = new Fixture();
+  truncateSync(`${fixture.path}-wal`, 0);
+  expect(await failureOf(fixture.maintenance.checkpoint())).toContain("SQLITE_IOERR");
+  expect(fixture.fatal.length).toBe(1);
+  expect(fixture.machine.checkpointIndex).toBe(1);
+  expect(fixture.machine.consistentIndex).toBe(2);
+});
+
+test("a reader in the way of a checkpoint does not end the node", async () => {
+  using fixture = new Fixture();
+  using reader = Connection.open(library, fixture.path, { role: "session" });
+  reader.exec("BEGIN; SELECT count(*) FROM t");
+  fixture.write("INSERT INTO t VALUES (1)");
+  expect(await failureOf(fixture.maintenance.checkpoint())).toContain("a reader is in the way");
+  expect(fixture.fatal).toEqual([]);
+  reader.exec("COMMIT");
+  expect(await fixture.maintenance.checkpoint()).toBe(2);
+});
