@@ -421,7 +421,9 @@ export class SimulatedNode implements Endpoint, NodeView {
     });
     const found = { hardState: log.hardState, terms, recovering: log.recovering };
     const { givenUp } = log.recovery;
-    if (givenUp === undefined) {
+    // A start before may have cut it off, and been cut short then.
+    const wasCut = givenUp !== undefined || log.recovering && !this.durable.fits(found);
+    if (!wasCut) {
       this.durable.check(found, "after a start");
       this.durable.restart(found);
     } else {

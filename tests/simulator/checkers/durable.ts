@@ -78,6 +78,18 @@ export class Durable {
     this.#done = mark;
   }
 
+  /** Whether a start found the entries that {@linkcode check} demands. */
+  fits(found: Found): boolean {
+    const terms = [...this.terms];
+    let recovering = this.recovering;
+    if (equal(terms, found.terms) && recovering === found.recovering) return true;
+    return this.#pending.some((step) => {
+      if (step.type === "recovered") recovering = false;
+      else if (step.type !== "state") take(terms, step);
+      return equal(terms, found.terms) && recovering === found.recovering;
+    });
+  }
+
   /** What a start found must be what was durable, with what came next up to some point. */
   check(found: Found, where: string): void {
     const terms = [...this.terms];
