@@ -73,6 +73,7 @@ export function keepInTouch(options: TouchOptions): () => void {
   const { member, raft, membership, roster, seeds, network, clock, clusterId, log } = options;
   const call = (address: string, method: string, params: unknown, timeoutMs: number) =>
     controlCall({ network, clock, address, clusterId, method, params, timeoutMs });
+  const addresses = () => [...new Set([...roster.addresses, ...seeds])];
   const addressKeeper = new AddressKeeper({
     member,
     raft,
@@ -82,12 +83,18 @@ export function keepInTouch(options: TouchOptions): () => void {
       leader.id === member.id
         ? membership.update(member)
         : call(leader.address, "update", member, CONTROL_TIMEOUT_MS),
+    // Only the leader takes it.
+    askAround: () => {
+      return Promise.any(
+        addresses().map((address) => call(address, "update", member, CONTROL_TIMEOUT_MS)),
+      );
+    },
   });
   const standingKeeper = new StandingKeeper({
     raft,
     clock,
     log,
-    addresses: () => [...new Set([...roster.addresses, ...seeds])],
+    addresses,
     ask: (address) => call(address, "standing", { id: member.id }, STANDING_TIMEOUT_MS),
     onRemoved: options.onRemoved,
   });

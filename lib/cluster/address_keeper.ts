@@ -13,6 +13,8 @@ export interface AddressKeeperOptions {
   readonly log: Log;
   /** Asks a node to bring a member's addresses up to date; the node itself when it leads. */
   readonly ask: (leader: Member) => Promise<unknown>;
+  /** Asks whoever was a member before; for a node whose log tells of nobody. */
+  readonly askAround: () => Promise<unknown>;
 }
 
 const CHECK_MS = 1_000;
@@ -40,12 +42,13 @@ export class AddressKeeper {
   }
 
   async #check(): Promise<void> {
-    const { raft, log, ask } = this.#options;
+    const { raft, log, ask, askAround } = this.#options;
     const { configuration, leader } = raft.status();
     if (this.#isKnown(configuration.members)) return;
     const leading = configuration.members.find(({ id }) => id === leader);
     try {
       if (leading !== undefined) await ask(leading);
+      else if (configuration.members.length === 0) await askAround();
     } catch (error) {
       log.debug("the leader does not know this node's addresses yet", {
         reason: messageOf(error),

@@ -167,26 +167,50 @@ for (const role of ["voter", "standby", "spare"] as const) {
     expect(readFileSync(roster, "utf8")).toContain(first.address);
     writeFileSync(roster, "{");
     expect((await fate({ dir, join: [first.address] })).code).toBe("REMOVED");
+    // With an empty folder it is a new node, which may have the old one's address.
+    rmSync(dir, { recursive: true });
+    const again = await start({ dir, join: [first.address], listen: node.address, role });
+    expect(again.address).toBe(node.address);
+    expect(again.nodeId).not.toBe(node.nodeId);
+    await waitFor("the new one is ready", () => ready(again));
   }, TIMEOUT_MS);
 }
 
-test("a node that is removed while it runs takes no more requests", async () => {
+test("a spare that comes back at another address is found there", async () => {
   const first = await start({ dir: newFolder() });
-  const errors: Error[] = [];
-  const node = await start({
-    dir: newFolder(),
-    join: [first.address],
-    role: "standby",
-    onFatal: (error) => errors.push(error),
-  });
-  await waitFor("the node is ready", () => ready(node));
-  await post(first, "/cluster/remove", { id: node.nodeId });
-  await waitFor("the node is told", () => errors.length > 0);
-  expect(errors).toMatchObject([{ code: "REMOVED" }]);
-  const startedMs = performance.now();
-  expect(await refusalAt(node)).toBe("SHUTTING_DOWN");
-  expect(performance.now() - startedMs).toBeLessThan(1_000);
+  const dir = newFolder();
+  const before = await start({ dir, join: [first.address], role: "spare" });
+  await waitFor("the spare is ready", () => ready(before));
+  await before.stop();
+  const after = await start({ dir });
+  expect(after.address).not.toBe(before.address);
+  await waitFor("the spare is ready again", () => ready(after));
+  expect(JSON.stringify(await view(first))).toContain(after.address);
 }, TIMEOUT_MS);
+
+for (const role of ["voter", "standby", "spare"] as const) {
+  test(`a ${role} that is removed while it runs takes no more requests`, async () => {
+    const first = await start({ dir: newFolder() });
+    const errors: Error[] = [];
+    const node = await start({
+      dir: newFolder(),
+      join: [first.address],
+      role,
+      onFatal: (error) => errors.push(error),
+    });
+    const count = role === "voter" ? 2 : 1;
+    await waitFor("it has its role", async () => {
+      const same = (await roles(first)).filter((known) => known === role);
+      return same.length === count && ready(node);
+    });
+    await post(first, "/cluster/remove", { id: node.nodeId });
+    await waitFor("the node is told", () => errors.length > 0);
+    expect(errors).toMatchObject([{ code: "REMOVED" }]);
+    const startedMs = performance.now();
+    expect(await refusalAt(node)).toBe("SHUTTING_DOWN");
+    expect(performance.now() - startedMs).toBeLessThan(1_000);
+  }, TIMEOUT_MS);
+}
 
 async function refusalAt(node: Node): Promise<string> {
   const response = await fetch(`${node.httpUrl}/v2/pipeline`, {
