@@ -35,6 +35,7 @@ import type { RestoredEntry } from "./raft/options.ts";
 import { Raft } from "./raft/raft.ts";
 import type { LogIndex, Member, NodeId } from "./raft/types.ts";
 import { Replica } from "./replica/replica.ts";
+import { knownCommitIndex } from "./replica/snapshot_install.ts";
 import { databasePath, SqliteMachine } from "./replica/sqlite_machine.ts";
 import { Server } from "./server/server.ts";
 import { BriefRunner } from "./session/brief_runner.ts";
@@ -209,7 +210,7 @@ export class NodeStarter {
     this.#brief = brief;
     this.#stack.defer(() => brief.reset());
     this.#stack.defer(() => pool.terminate());
-    const raft = this.#newRaft(folder.identity.nodeId, log, machine.checkpointIndex);
+    const raft = this.#newRaft(folder.identity.nodeId, log, knownCommitIndex(log, machine));
     this.#raft = raft;
     const replica = this.#newReplica({ raft, log, transport, machine, sessions });
     this.#replica = replica;

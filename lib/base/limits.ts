@@ -40,6 +40,16 @@ export const LOG_SPACE_LEFT_BYTES = 32 * MIB;
 /** Bounds of the wait before a segment is tried again on a full disk; it doubles in between. */
 export const LOG_SPACE_RETRY_MIN_MS = 250;
 export const LOG_SPACE_RETRY_MAX_MS = 4_000;
+/**
+ * What a compaction leaves behind the last checkpoint, so that a node that was away for a while is
+ * fed from the log and needs no snapshot: entries, and bytes of their payloads. What is more goes.
+ */
+export const LOG_TRAILING_ENTRIES = 65_536;
+export const LOG_TRAILING_BYTES = 64 * MIB;
+/** Time for which a log is kept for a node that takes a snapshot, since it was last heard of. */
+export const SNAPSHOT_PIN_MS = 60_000;
+/** Pause after an attempt to take a snapshot that failed. */
+export const SNAPSHOT_RETRY_MS = 500;
 /** Bytes of recent entries kept in memory, to feed followers and apply without reading the disk. */
 export const LOG_CACHE_BYTES_MAX = 32 * MIB;
 

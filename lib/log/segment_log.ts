@@ -192,6 +192,10 @@ export class SegmentLog implements RaftLog {
     return this.#table.last;
   }
 
+  bodySizeBytes(index: LogIndex): number {
+    return this.#table.bodySizeBytes(index);
+  }
+
   baseAt(index: LogIndex): LogBase | undefined {
     const point = this.pointAt(index);
     return point && { ...point, configuration: this.#table.configurationAt(index) };

@@ -59,6 +59,8 @@ export interface RaftLog {
   hasRoomFor(count: number, payloadBytes: number): boolean;
   /** The term of the entry at `index`; undefined when it is not kept. */
   termAt(index: LogIndex): Term | undefined;
+  /** Bytes of the payload of the entry at `index`, or of its configuration. It must be kept. */
+  bodySizeBytes(index: LogIndex): number;
   /** The entry at `index`, or what comes before the first one; undefined when it is neither. */
   baseAt(index: LogIndex): LogBase | undefined;
   /**

@@ -105,8 +105,10 @@ export function onHeartbeatResponse(
   } else {
     if (peer.recovery !== undefined) askAgain(state, peer);
     const stalled = peer.matchIndex === peer.matchAtHeartbeat && peer.inflight.count > 0;
-    // An empty append behind everything sent is refused when something in between was lost.
-    if (stalled) sendRange(state, peer, peer.nextIndex, peer.nextIndex - 1);
+    // An empty append behind everything sent is refused when something in between was lost; when
+    // the log begins later by now, what was lost is gone.
+    if (stalled && peer.nextIndex <= state.log.baseIndex) sendAppend(state, peer);
+    else if (stalled) sendRange(state, peer, peer.nextIndex, peer.nextIndex - 1);
     peer.matchAtHeartbeat = peer.matchIndex;
   }
 }

@@ -8,7 +8,7 @@ import { crc32c } from "../base/crc32c.ts";
 import { DatabaseError } from "../base/errors.ts";
 import type { Disk } from "../io/disk.ts";
 import { Damage, mendTwin, readTwin, type TwinProblem, writeTwin } from "../io/twin_file.ts";
-import type { LogIndex } from "../raft/types.ts";
+import type { LogIndex, SnapshotBase } from "../raft/types.ts";
 
 /** What is known about the database files. */
 export interface CheckpointRecord {
@@ -19,6 +19,13 @@ export interface CheckpointRecord {
    * mixture of pages. Equal to `completeIndex` when the copy was finished.
    */
   readonly fuzzyIndex: LogIndex;
+  /** A snapshot is on its way into the files: nothing in them counts. Both indexes are 0. */
+  readonly installing?: boolean | undefined;
+  /**
+   * The files came as a snapshot, up to `completeIndex`, which this entry is; the log may not know
+   * of it yet. The next checkpoint drops it.
+   */
+  readonly installed?: SnapshotBase | undefined;
 }
 
 const FORMAT = 1;
@@ -70,7 +77,8 @@ function decode(path: string, text: string): CheckpointRecord | Damage {
   if (record.format > FORMAT) {
     throw new DatabaseError("DATA_FOLDER", `${path} has format ${record.format}, newer than 1`);
   }
-  return { completeIndex: record.completeIndex, fuzzyIndex: record.fuzzyIndex };
+  const { format: _, ...known } = record;
+  return known;
 }
 
 function checksumOf(body: string): string {

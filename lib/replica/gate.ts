@@ -40,6 +40,12 @@ export class Gate {
     else waiters.splice(at, 0, { seq, callback });
   }
 
+  /** The database is another one: transactions are counted anew. Nobody waits. */
+  restart(seq: number): void {
+    assert(this.size === 0, `${this.size} replies wait for a database that is gone`);
+    this.#committedSeq = seq;
+  }
+
   /** Transactions up to `seq` are committed. */
   open(seq: number): void {
     assert(seq >= this.#committedSeq, `gate goes back from ${this.#committedSeq} to ${seq}`);

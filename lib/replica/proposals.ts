@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.ts";
+import { DatabaseError } from "../base/errors.ts";
 import type { LogIndex } from "../raft/types.ts";
 
 interface Proposal {
@@ -35,6 +36,18 @@ export class Proposals {
     this.#committedSeq = seq;
     this.#releasedSeq = seq;
     this.#lastSeq = seq;
+  }
+
+  /** What became of a transaction that leadership was lost over. */
+  lostError(seq: number): DatabaseError {
+    if (seq > this.#lastSeq) {
+      return new DatabaseError("NOT_LEADER", "This node stopped leading before the write was sent");
+    }
+    return new DatabaseError(
+      "LEADERSHIP_LOST",
+      "Leadership was lost before the write was committed: it may or may not take effect",
+      { hint: "Read the data back before trying again" },
+    );
   }
 
   /** The entry at `index` carries all transactions up to `seq` that no earlier entry carries. */

@@ -17,6 +17,8 @@
  *       │ sessions are quiet, WAL rewound     ▼
  *       └───────────────────────────────── retiring
  * ```
+ *
+ * A node that needs a snapshot is *installing* while it has no database; see `snapshot_install.ts`.
  */
 import { assert } from "../base/assert.ts";
 import { crc32c } from "../base/crc32c.ts";
@@ -29,47 +31,13 @@ import { AppliedWaiters } from "./applied_waiters.ts";
 import { Gate, type GateCallback } from "./gate.ts";
 import { Proposals } from "./proposals.ts";
 import { type ReadCallback, type ReadOptions, Reads } from "./reads.ts";
+import type { MessageSender, ReplicaEvents, ReplicaOptions } from "./replica_options.ts";
 import { Room } from "./room.ts";
+import { SnapshotInstall } from "./snapshot_install.ts";
 import type { Captured, StateMachine } from "./state_machine.ts";
 
 /** How the node stands towards its databases. */
-export type ReplicaMode = "following" | "leading" | "retiring" | "stopped";
-
-/** What the replica tells the layers above it. */
-export interface ReplicaEvents {
-  /** Local writes may start. */
-  onLeading(): void;
-  /**
-   * Leadership ended. Every session must let go of its statements and connections; `quiet` is to
-   * be called once none holds any.
-   */
-  onRetiring(quiet: () => void): void;
-  /** There is room for writes again, after `writable` was false. */
-  onWritable(): void;
-  /** Role, term, leader or configuration changed. */
-  onChange(): void;
-  /** The node cannot go on. */
-  onFatal(error: Error): void;
-}
-
-/** The part of the transport that the loop needs. */
-export interface MessageSender {
-  send(to: NodeId, message: Message): void;
-  /** Hands what was queued to the network now. */
-  flush(): void;
-}
-
-/** What a replica is made of. */
-export interface ReplicaOptions {
-  readonly raft: Raft;
-  readonly log: RaftLog;
-  readonly sender: MessageSender;
-  readonly machine: StateMachine;
-  readonly clock: Clock;
-  /** Length of one tick of the core. */
-  readonly tickMs: number;
-  readonly events: ReplicaEvents;
-}
+export type ReplicaMode = "following" | "leading" | "retiring" | "installing" | "stopped";
 
 /** Work done in one go before sockets and timers get their turn. */
 const APPLY_SLICE_MS = 5;
@@ -95,8 +63,9 @@ export class Replica {
   readonly #settled = new AppliedWaiters();
   readonly #reads: Reads;
   readonly #room: Room;
+  readonly #install: SnapshotInstall;
 
-  #mode: ReplicaMode = "following";
+  #mode: ReplicaMode;
   #appliedIndex: LogIndex;
   /** The term this node leads in, while leading. */
   #leadingTerm: Term | undefined;
@@ -120,6 +89,8 @@ export class Replica {
     this.#appliedIndex = options.machine.checkpointIndex;
     this.#room = new Room(options.log);
     this.#reads = new Reads(() => this.#raft.read());
+    this.#install = this.#newInstall(options);
+    this.#mode = this.#install.isPending ? "installing" : "following";
     this.#lastTickMs = this.#clock.nowMs();
     const seq = this.#machine.lastSeq();
     this.#proposals.reset(seq);
@@ -172,6 +143,7 @@ export class Replica {
   /** Starts ticking. */
   start(): void {
     this.#lastTickMs = this.#clock.nowMs();
+    this.#install.start();
     this.#scheduleTick();
     this.schedule();
   }
@@ -182,6 +154,7 @@ export class Replica {
     if (this.#mode === "leading") this.#machine.follow();
     this.#mode = "stopped";
     this.#cancelTick();
+    this.#install.stop();
     const proposed = this.#proposals.lastSeq;
     this.#gate.fail((seq) =>
       seq > proposed ? error : new DatabaseError(error.code, error.message, { outcome: "unknown" })
@@ -191,7 +164,8 @@ export class Replica {
 
   /** A message arrived. */
   receive(from: NodeId, message: Message): void {
-    if (this.#mode === "stopped" || !this.#room.takeMessage(message)) return;
+    if (this.#mode === "stopped" || !this.#install.takes(message)) return;
+    if (!this.#room.takeMessage(message)) return;
     try {
       this.#raft.step(from, message);
     } catch (error) {
@@ -226,7 +200,7 @@ export class Replica {
     if (this.#mode === "stopped") callback(new DatabaseError("SHUTTING_DOWN", "The node stops"));
     else if (this.#mode === "leading" || seq <= this.#gate.committedSeq) {
       this.#gate.wait(seq, callback);
-    } else callback(this.#lostError(seq));
+    } else callback(this.#proposals.lostError(seq));
   }
 
   /** Asks for the index that a linearizable read must wait for. */
@@ -293,16 +267,17 @@ export class Replica {
     if (effects.send.length > 0) this.#sender.flush();
     if (effects.commitIndex !== undefined) this.#advance();
     this.#reads.resolve(effects.reads, this.#clock.nowMs());
+    if (effects.snapshotNeeded !== undefined) this.#install.offered(effects.snapshotNeeded);
     if (effects.changed) this.#events.onChange();
   }
 
   /** Hands one batch to the log; what may leave only when it is durable leaves then. */
   #write(effects: Effects): void {
-    const { hardState, truncateFrom, append, recovered, mark, sendOnSync } = effects;
-    const idle = hardState === undefined && truncateFrom === undefined && append.length === 0;
-    if (idle && mark === undefined && sendOnSync.length === 0) return;
-    this.#log.append({ hardState, truncateFrom, entries: append, recovered }, () => {
+    const { hardState, reset, truncateFrom, append, recovered, mark, sendOnSync } = effects;
+    if (mark === undefined && sendOnSync.length === 0) return;
+    this.#log.append({ hardState, reset, truncateFrom, entries: append, recovered }, () => {
       if (this.#mode === "stopped") return;
+      if (reset !== undefined) this.#install.resetDurable(reset);
       for (const outbound of sendOnSync) this.#send(outbound);
       if (sendOnSync.length > 0) this.#sender.flush();
       if (mark !== undefined) this.#raft.onDurable(mark);
@@ -377,7 +352,7 @@ export class Replica {
         if (this.#clock.nowMs() >= untilMs) break;
       }
     }
-    if (!this.#isAhead) this.#applied.advance(this.#appliedIndex);
+    if (this.readable) this.#applied.advance(this.#appliedIndex);
     if (this.#appliedIndex < target) this.#applySoon();
     else this.#lead();
   }
@@ -418,7 +393,7 @@ export class Replica {
     this.#stalled = undefined;
     this.#machine.follow();
     const committedSeq = this.#proposals.committedSeq;
-    this.#gate.fail((seq) => this.#lostError(seq));
+    this.#gate.fail((seq) => this.#proposals.lostError(seq));
     this.#reads.failFixed();
     this.#events.onRetiring(() => this.#rewind(committedSeq));
   }
@@ -439,6 +414,30 @@ export class Replica {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #newInstall({ raft, log, machine, clock, snapshots: edge }: ReplicaOptions): SnapshotInstall {
+    return new SnapshotInstall({ raft, log, machine, clock, edge }, {
+      appliedIndex: () => this.#appliedIndex,
+      takeAway: (quiet) => {
+        if (this.#mode !== "following" || this.#applyPaused > 0) return false;
+        this.#mode = "installing";
+        this.#events.onRetiring(quiet);
+        return true;
+      },
+      replaced: (index) => {
+        this.#appliedIndex = index;
+        const seq = this.#machine.lastSeq();
+        this.#proposals.reset(seq);
+        this.#gate.restart(seq);
+      },
+      giveBack: () => {
+        if (this.#mode === "installing") this.#mode = "following";
+        this.#applySoon();
+      },
+      process: () => this.process(),
+      fail: (error) => this.#fail(error),
+    });
   }
 
   /** Proposes what local transactions captured, as far as the core has room. */
@@ -465,18 +464,6 @@ export class Replica {
     if (!wasWritable && this.writable) this.#events.onWritable();
   }
 
-  /** What became of a transaction that leadership was lost over. */
-  #lostError(seq: number): DatabaseError {
-    if (seq > this.#proposals.lastSeq) {
-      return new DatabaseError("NOT_LEADER", "This node stopped leading before the write was sent");
-    }
-    return new DatabaseError(
-      "LEADERSHIP_LOST",
-      "Leadership was lost before the write was committed: it may or may not take effect",
-      { hint: "Read the data back before trying again" },
-    );
-  }
-
   #scheduleTick(): void {
     this.#cancelTick = this.#clock.after(this.#tickMs, () => {
       if (this.#mode === "stopped") return;
@@ -486,6 +473,7 @@ export class Replica {
       const ticks = Math.max(1, Math.min(elapsed, LATE_TICKS_MAX));
       for (let tick = 0; tick < ticks; tick++) this.#raft.tick();
       this.#reads.sweep(nowMs);
+      this.#install.tick();
       if (this.#stalled !== undefined) this.captured();
       this.process();
       this.#scheduleTick();

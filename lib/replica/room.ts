@@ -24,6 +24,8 @@ export class Room {
 
   /** Whether a message may be taken. One that may not counts as lost: the leader sends it again. */
   takeMessage(message: Message): boolean {
+    // The log would have to begin anew, in a segment for which there is no space.
+    if (message.type === "snapshot_offer") return this.#log.space === "ok";
     if (message.type !== "append_request" || this.#log.space === "ok") return true;
     let bytes = 0;
     for (const entry of message.entries) {

@@ -7,7 +7,7 @@ import { ENTRY_PAYLOAD_BYTES_MAX } from "../base/limits.ts";
 import type { ReplicaHandle } from "../database/replica_handle.ts";
 import type { Disk } from "../io/disk.ts";
 import type { TwinProblem } from "../io/twin_file.ts";
-import type { LogIndex } from "../raft/types.ts";
+import type { LogIndex, SnapshotBase } from "../raft/types.ts";
 import { type Command, decodeCommand, encodeFrames, FRAMES_HEADER_BYTES } from "../wire/command.ts";
 import { type CheckpointRecord, mendCheckpoint, writeCheckpoint } from "./checkpoint_record.ts";
 import type { Captured, EarlierPayload, StateMachine } from "./state_machine.ts";
@@ -62,11 +62,8 @@ export class SqliteMachine implements StateMachine {
     const { record, problems } = mendCheckpoint(this.#disk, this.#folder);
     this.#record = record;
     this.mended = problems;
-    const path = databasePath(this.#folder);
-    for (const stale of [`${path}-wal`, `${path}-shm`]) {
-      if (this.#disk.exists(stale)) this.#disk.remove(stale);
-    }
-    if (this.#record.completeIndex > 0) this.#handle = this.#openHandle(path);
+    this.#dropCache();
+    if (this.#record.completeIndex > 0) this.#handle = this.#openHandle(databasePath(this.#folder));
   }
 
   get checkpointIndex(): LogIndex {
@@ -75,6 +72,43 @@ export class SqliteMachine implements StateMachine {
 
   get consistentIndex(): LogIndex {
     return this.#record.fuzzyIndex;
+  }
+
+  get installing(): boolean {
+    return this.#record.installing === true;
+  }
+
+  get installed(): SnapshotBase | undefined {
+    return this.#record.installed;
+  }
+
+  beginInstall(): void {
+    this.close();
+    this.#passed = undefined;
+    this.#parts = undefined;
+    this.#writeRecord({ completeIndex: 0, fuzzyIndex: 0, installing: true });
+    this.#dropCache();
+  }
+
+  completeInstall(base: SnapshotBase, fuzzyIndex: LogIndex): void {
+    assert(this.installing, "a snapshot that was not announced");
+    const path = databasePath(this.#folder);
+    const file = this.#disk.open(path, { create: false });
+    try {
+      file.sync();
+    } finally {
+      file.close();
+    }
+    this.#disk.syncFolder(this.#folder);
+    this.#writeRecord({ completeIndex: base.index, fuzzyIndex, installed: base });
+    this.#handle = this.#openHandle(path);
+    this.#first = true;
+    this.#releasedSeq = this.lastSeq();
+  }
+
+  partOf(payload: Uint8Array): { readonly first: boolean; readonly last: boolean } {
+    const command = decodeCommand(payload);
+    return command.type === "create" ? { first: true, last: true } : command;
   }
 
   /** Whether the database exists: the command that creates it is applied. */
@@ -160,6 +194,14 @@ export class SqliteMachine implements StateMachine {
   #opened(): ReplicaHandle {
     assert(this.#handle !== undefined, "the database does not exist yet");
     return this.#handle;
+  }
+
+  /** The WAL beside the database belongs to an earlier life of it. */
+  #dropCache(): void {
+    const path = databasePath(this.#folder);
+    for (const stale of [`${path}-wal`, `${path}-shm`]) {
+      if (this.#disk.exists(stale)) this.#disk.remove(stale);
+    }
   }
 
   #writeRecord(record: CheckpointRecord): void {

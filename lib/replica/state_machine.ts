@@ -2,7 +2,7 @@
  * What the replica drives: the databases of this node, seen as a machine that applies commands and,
  * on the leader, yields the commands that local transactions make.
  */
-import type { LogIndex } from "../raft/types.ts";
+import type { LogIndex, SnapshotBase } from "../raft/types.ts";
 
 /** A part of what local transactions captured, ready to be proposed. */
 export interface Captured {
@@ -26,6 +26,24 @@ export interface StateMachine {
   readonly checkpointIndex: LogIndex;
   /** Until this index is applied, the files may hold a mixture of states: nothing may be read. */
   readonly consistentIndex: LogIndex;
+  /** A snapshot is on its way into the files: there is no database until it is there. */
+  readonly installing: boolean;
+  /** What the files hold since a snapshot came, until the next checkpoint. */
+  readonly installed: SnapshotBase | undefined;
+  /**
+   * Gives up the database, for a snapshot takes its place: says so, durably, before anything is
+   * overwritten. Nobody uses it any more.
+   */
+  beginInstall(): void;
+  /**
+   * The snapshot is in the files: makes them durable, then says so, durably, and opens them.
+   *
+   * @param fuzzyIndex The last entry that any page may show; until it is applied the files may hold
+   * a mixture of states.
+   */
+  completeInstall(base: SnapshotBase, fuzzyIndex: LogIndex): void;
+  /** Which part of a batch a command is; one that stands alone is first and last. */
+  partOf(payload: Uint8Array): { readonly first: boolean; readonly last: boolean };
   /**
    * Applies the payload of a committed and durable entry. Entries come in order, each once.
    *

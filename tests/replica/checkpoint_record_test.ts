@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import type { DatabaseError } from "../../lib/base/errors.ts";
+import { MEMBERS_MAX } from "../../lib/base/limits.ts";
 import { MemoryDisk } from "../../lib/io/disk_memory.ts";
+import { initialConfiguration } from "../../lib/raft/configuration.ts";
 import {
   checkpointPath,
   type CheckpointRecord,
@@ -104,3 +106,22 @@ function failAfter(disk: MemoryDisk, operation: string, passed: number): void {
     };
   };
 }
+
+test("a record tells of a snapshot on its way, and of one that is there", () => {
+  const disk = written();
+  const installing = { completeIndex: 0, fuzzyIndex: 0, installing: true };
+  writeCheckpoint(disk, FOLDER, installing);
+  expect(readCheckpoint(disk.platter(), FOLDER).record).toEqual(installing);
+  const members = Array.from({ length: MEMBERS_MAX }, (_, at) => {
+    const host = `${at}`.padEnd(253, "h");
+    return { id: 2 ** 53 - 100 + at, address: `${host}:65535`, httpUrl: `http://${host}:65535` };
+  });
+  const configuration = initialConfiguration(members);
+  const installed = { index: 9, term: 2, chain: { a: 1, b: 2 }, configuration, knownInTerm: 3 };
+  writeCheckpoint(disk, FOLDER, { completeIndex: 9, fuzzyIndex: 12, installed });
+  const { record, problems } = readCheckpoint(disk.platter(), FOLDER);
+  expect(record).toEqual({ completeIndex: 9, fuzzyIndex: 12, installed });
+  expect(problems).toEqual([]);
+  writeCheckpoint(disk, FOLDER, FIRST);
+  expect(readCheckpoint(disk, FOLDER).record).toEqual(FIRST);
+});

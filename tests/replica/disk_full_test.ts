@@ -6,26 +6,13 @@ import { EMPTY_CONFIGURATION } from "../../lib/raft/configuration.ts";
 import { Raft } from "../../lib/raft/raft.ts";
 import type { Configuration, Message } from "../../lib/raft/types.ts";
 import { Replica } from "../../lib/replica/replica.ts";
-import type { Captured, StateMachine } from "../../lib/replica/state_machine.ts";
+import { FakeMachine } from "./fake_machine.ts";
 import { command, Fixture } from "../log/harness.ts";
 
 const SIZE = 3_000;
 const TICK_MS = 50;
 
 /** A machine whose local transactions are payloads that wait to be drained. */
-class FakeMachine implements StateMachine {
-  readonly checkpointIndex = 0;
-  readonly consistentIndex = 0;
-  readonly captured: Captured[] = [];
-  apply = () => true;
-  lead = () => 0;
-  follow = () => {};
-  drain = () => this.captured.shift();
-  release = () => {};
-  rewind = () => true;
-  lastSeq = () => 0;
-}
-
 /** A node on a disk that has no space for a second segment, in a cluster of `voters`. */
 function node(voters: number[]) {
   const disk = new MemoryDisk();

@@ -4,20 +4,8 @@ import { SeededRandom } from "../../lib/base/random.ts";
 import { EMPTY_CONFIGURATION, initialConfiguration } from "../../lib/raft/configuration.ts";
 import { Raft } from "../../lib/raft/raft.ts";
 import { Replica } from "../../lib/replica/replica.ts";
-import type { StateMachine } from "../../lib/replica/state_machine.ts";
 import { command, Fixture } from "../log/harness.ts";
-
-const MACHINE: StateMachine = {
-  checkpointIndex: 0,
-  consistentIndex: 0,
-  apply: () => true,
-  lead: () => 0,
-  follow: () => {},
-  drain: () => undefined,
-  release: () => {},
-  rewind: () => true,
-  lastSeq: () => 0,
-};
+import { FakeMachine } from "./fake_machine.ts";
 
 test("an entry that cannot be read once applying goes on ends the node, not the caller", () => {
   const fixture = new Fixture({ cacheBytesMax: 0 });
@@ -42,7 +30,7 @@ test("an entry that cannot be read once applying goes on ends the node, not the 
   const replica = new Replica({
     raft,
     log,
-    machine: MACHINE,
+    machine: new FakeMachine(),
     clock: loop.clock,
     tickMs: 50,
     sender: { send: () => {}, flush: () => {} },

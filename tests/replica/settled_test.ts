@@ -4,8 +4,8 @@ import { EMPTY_CONFIGURATION, initialConfiguration } from "../../lib/raft/config
 import { Raft } from "../../lib/raft/raft.ts";
 import type { Message } from "../../lib/raft/types.ts";
 import { Replica } from "../../lib/replica/replica.ts";
-import type { Captured, StateMachine } from "../../lib/replica/state_machine.ts";
 import { Fixture } from "../log/harness.ts";
+import { FakeMachine } from "./fake_machine.ts";
 
 /** Other nodes that grant every vote and hold every entry as soon as they are asked. */
 function answer(message: Message): Message | undefined {
@@ -30,18 +30,8 @@ test("what a quorum committed is settled on the leader once its own disk has it,
     hardState: { term: 1, votedFor: undefined },
     entries: [{ type: "configuration", index: 1, term: 1, configuration }],
   });
-  const captured: Captured[] = [];
-  const machine: StateMachine = {
-    checkpointIndex: 0,
-    consistentIndex: 0,
-    apply: () => true,
-    lead: () => 0,
-    follow: () => {},
-    drain: () => captured.shift(),
-    release: () => {},
-    rewind: () => true,
-    lastSeq: () => 0,
-  };
+  const machine = new FakeMachine();
+  const { captured } = machine;
   const raft = new Raft(
     { id: 7, random: new SeededRandom(3), electionTicks: 10, heartbeatTicks: 2 },
     {

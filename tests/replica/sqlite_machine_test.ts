@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLibrary } from "../../ffi/open.ts";
@@ -8,6 +8,7 @@ import { Connection } from "../../lib/database/connection.ts";
 import { createDatabaseImage } from "../../lib/database/create.ts";
 import { ReplicaHandle } from "../../lib/database/replica_handle.ts";
 import { NodeDisk } from "../../lib/io/disk_node.ts";
+import { EMPTY_CONFIGURATION } from "../../lib/raft/configuration.ts";
 import { DATABASE_ID, databasePath, SqliteMachine } from "../../lib/replica/sqlite_machine.ts";
 import { encodeCreate } from "../../lib/wire/command.ts";
 
@@ -55,6 +56,14 @@ class Replicated {
     let slices = 1;
     while (!this.machine.apply(this.log.length, payload, earlier)) slices++;
     return slices;
+  }
+
+  /** Copies what is committed into the file. */
+  checkpoint(): void {
+    using connection = Connection.open(this.#library, databasePath(this.folder), {
+      role: "session",
+    });
+    expect(connection.checkpoint().complete).toBe(true);
   }
 
   query(sql: string): unknown {
@@ -150,4 +159,36 @@ test("a record of a checkpoint says where replay begins", async () => {
   follower.machine.completeCheckpoint(2);
   follower.restart();
   expect(follower.machine.checkpointIndex).toBe(2);
+});
+
+test("the file of another node replaces the database, and entries go on from there", async () => {
+  const [leader, source] = await pair();
+  leader.write("INSERT INTO t VALUES (1), (2)");
+  for (const payload of leader.drain()) source.apply(payload);
+  source.checkpoint();
+  const index = source.log.length;
+  leader.write("INSERT INTO t VALUES (3)");
+  const [later] = leader.drain();
+  const taker = new Replicated(await openLibrary());
+  for (const payload of source.log.slice(0, 2)) taker.apply(payload);
+  expect(taker.query("SELECT count(*) FROM t")).toBe(0n);
+  taker.machine.beginInstall();
+  expect([taker.machine.installing, taker.machine.exists]).toEqual([true, false]);
+  taker.restart();
+  expect([taker.machine.installing, taker.machine.checkpointIndex]).toEqual([true, 0]);
+  copyFileSync(databasePath(source.folder), databasePath(taker.folder));
+  const base = {
+    index,
+    term: 1,
+    chain: { a: 1, b: 2 },
+    configuration: EMPTY_CONFIGURATION,
+    knownInTerm: 1,
+  };
+  taker.machine.completeInstall(base, index + 1);
+  expect(taker.machine.apply(index + 1, later!, NO_EARLIER)).toBe(true);
+  expect(taker.query("SELECT sum(a) FROM t")).toBe(6n);
+  taker.restart();
+  const { checkpointIndex, consistentIndex, installed } = taker.machine;
+  expect([checkpointIndex, consistentIndex, installed]).toEqual([index, index + 1, base]);
+  expect(taker.query("SELECT sum(a) FROM t")).toBe(3n);
 });

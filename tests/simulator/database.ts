@@ -54,6 +54,14 @@ export interface PageCopy {
   readonly complete: boolean;
 }
 
+/** The database file, as a snapshot copies it. */
+export interface PageTransfer {
+  readonly chunks: number;
+  read(chunk: number): Uint8Array;
+  /** Not durable. */
+  write(chunk: number, bytes: Uint8Array): void;
+}
+
 /** What the machine tells the one who watches. */
 export interface MachineEvents {
   /** A command is about to be applied. */
@@ -105,6 +113,8 @@ export interface SimulatedMachine extends StateMachine {
   beginCopy(): PageCopy;
   /** Makes the file durable and says, durably, that it holds everything up to `index`. */
   completeCheckpoint(index: LogIndex): void;
+  /** Undefined when its nodes take no snapshots, so that no log may be compacted. */
+  readonly transfer: PageTransfer | undefined;
   /** Leadership is lost; those who run statements do not know yet. */
   retire(): void;
   /** Everybody has to let go of the database. */

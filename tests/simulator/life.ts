@@ -5,18 +5,23 @@ import type { Disk } from "../../lib/io/disk.ts";
 import type { SegmentLog } from "../../lib/log/segment_log.ts";
 import { isDiskFull } from "../../lib/io/disk_full.ts";
 import { silentLog } from "../../lib/observe/log.ts";
-import { EMPTY_CONFIGURATION } from "../../lib/raft/configuration.ts";
 import type { RestoredEntry } from "../../lib/raft/options.ts";
 import type { LogIndex, Message, NodeId } from "../../lib/raft/types.ts";
+import { compactLog, type Trailing } from "../../lib/replica/compaction.ts";
+import { LogPins } from "../../lib/replica/log_pins.ts";
 import { Replica } from "../../lib/replica/replica.ts";
+import { knownCommitIndex } from "../../lib/replica/snapshot_install.ts";
+import { SnapshotSource, type SnapshotSourceOptions } from "../../lib/replica/snapshot_source.ts";
 import type { NodeView, Oracle, RunningView } from "./checkers/oracle.ts";
 import type { Databases, MachineEvents, SimulatedMachine } from "./database.ts";
 import { causedBy, InjectedError } from "./faults.ts";
 import type { Counters } from "./marks.ts";
+import type { SimulatedNetwork } from "./network.ts";
 import type { NodeClock } from "./node_clock.ts";
 import type { ObservedLog } from "./observed_log.ts";
 import { ObservedRaft } from "./observed_raft.ts";
 import { SimulatedSessions } from "./sessions.ts";
+import { SimulatedSnapshots, type SnapshotPeer } from "./snapshots.ts";
 import type { Settings } from "./settings.ts";
 import type { Owner, World } from "./world.ts";
 
@@ -29,6 +34,9 @@ export interface LifeOptions {
   readonly counters: Counters;
   readonly oracle: Oracle;
   readonly databases: Databases;
+  readonly network: SimulatedNetwork;
+  /** Another node, as a snapshot's source. */
+  readonly peer: (id: NodeId) => SnapshotPeer | undefined;
   readonly clock: NodeClock;
   readonly disk: Disk;
   readonly folder: string;
@@ -54,6 +62,11 @@ export class Life implements RunningView {
   readonly uncommittedMax: number;
   /** A copy of the pages into the file is under way. */
   checkpointing = false;
+  /** Where other nodes take snapshots from. */
+  readonly source: SnapshotSource;
+  readonly #kept: SnapshotSourceOptions;
+  readonly #trailing: Trailing;
+  readonly #onFatal: (error: Error) => void;
   readonly #world: World;
   readonly #counters: Counters;
 
@@ -70,9 +83,14 @@ export class Life implements RunningView {
       nodeId: options.node.id,
       events: machineEvents(options),
     });
-    this.raft = newRaft(options, this.machine.checkpointIndex);
+    this.raft = newRaft(options, knownCommitIndex(log, this.machine));
     this.sessions = this.#newSessions(options);
     this.replica = this.#newReplica(options);
+    const { raft, machine, replica } = this;
+    this.#kept = { raft, log: options.observed, machine, replica, pins: new LogPins(), clock };
+    this.source = new SnapshotSource(this.#kept);
+    this.#trailing = settings.trailing;
+    this.#onFatal = options.onFatal;
     this.membership = new Membership({
       raft: this.raft,
       replica: this.replica,
@@ -83,7 +101,9 @@ export class Life implements RunningView {
   }
 
   start(): void {
-    const { raft, replica, membership } = this;
+    const { raft, replica, membership, machine } = this;
+    if (machine.installing) this.#counters.hit("snapshot taken up again");
+    else if (replica.mode === "installing") this.#counters.hit("snapshot in place before its log");
     // Nobody else could lead: there is nothing to wait for.
     if (raft.status().configuration.voters.length === 1) raft.campaign();
     replica.start();
@@ -107,6 +127,23 @@ export class Life implements RunningView {
         this.checkpointing = false;
       });
     }
+  }
+
+  /** The node cannot go on. */
+  fail(error: unknown): void {
+    this.#onFatal(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  /** Gives up what of the log the last checkpoint holds, as maintenance does. */
+  compact(): void {
+    if (this.machine.transfer === undefined || this.replica.mode === "stopped") return;
+    try {
+      if (!compactLog({ ...this.#kept, trailing: this.#trailing })) return;
+    } catch (error) {
+      return this.fail(error);
+    }
+    this.#counters.hit("log compacted");
+    this.#world.tell(this.owner.nodeId, () => `compacts its log up to ${this.log.baseIndex}`);
   }
 
   #copy(index: LogIndex, resume: () => void): void {
@@ -160,6 +197,8 @@ export class Life implements RunningView {
 
   #newReplica(options: LifeOptions): Replica {
     const { world, owner, counters, clock, settings, observed, send } = options;
+    const { transfer } = this.machine;
+    const snapshots = transfer && new SimulatedSnapshots({ ...options, transfer });
     const { raft, machine, sessions } = this;
     return new Replica({
       raft,
@@ -168,6 +207,7 @@ export class Life implements RunningView {
       clock,
       tickMs: settings.tickUs / 1000,
       sender: { send, flush: () => {} },
+      snapshots,
       events: {
         onLeading: () => {
           counters.hit("leading");
@@ -197,9 +237,9 @@ function newRaft(options: LifeOptions, commitIndex: LogIndex): ObservedRaft {
     hardState: log.hardState,
     firstIndex: log.firstIndex,
     entries: restoredEntries(log),
-    baseIndex: 0,
-    baseTerm: 0,
-    baseConfiguration: EMPTY_CONFIGURATION,
+    baseIndex: log.baseIndex,
+    baseTerm: log.baseTerm,
+    baseConfiguration: log.baseConfiguration,
     commitIndex,
     recoveryNonce: log.recovering ? options.bootId : undefined,
   }, counters);

@@ -87,6 +87,16 @@ export const MARKS = [
   "checkpoint on a follower",
   "checkpoint cut off by a crash",
   "database created again",
+  // Snapshots.
+  "log compacted",
+  "snapshot installed",
+  "snapshot of a file that a checkpoint changed",
+  "snapshot cut off by a crash",
+  "snapshot cut off by its source",
+  "snapshot taken up again",
+  "snapshot in place before its log",
+  "log replaced by a snapshot",
+  "uncommitted entries discarded by a snapshot",
   // Faults that took effect.
   "message lost",
   "message repeated",

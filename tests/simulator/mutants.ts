@@ -302,9 +302,9 @@ const READ: readonly Mutant[] = [
 const DRIVER: readonly Mutant[] = [
   mutant("what must wait for the sync is sent at once", [
     REPLICA,
-    "    this.#log.append({ hardState, truncateFrom, entries: append, recovered }, () => {",
+    "    this.#log.append({ hardState, reset, truncateFrom, entries: append, recovered }, () => {",
     "    for (const outbound of sendOnSync.splice(0)) this.#send(outbound);\n" +
-    "    this.#log.append({ hardState, truncateFrom, entries: append, recovered }, () => {",
+    "    this.#log.append({ hardState, reset, truncateFrom, entries: append, recovered }, () => {",
   ]),
   mutant("entries are applied before they are durable", [
     REPLICA,
@@ -332,9 +332,9 @@ const DRIVER: readonly Mutant[] = [
     "      const durable = this.#appliedIndex >= 0;",
   ]),
   mutant("a write that was proposed is told to be refused", [
-    REPLICA,
-    "    if (seq > this.#proposals.lastSeq) {",
-    "    if (seq > this.#proposals.committedSeq) {",
+    "lib/replica/proposals.ts",
+    "    if (seq > this.#lastSeq) {",
+    "    if (seq > this.#committedSeq) {",
   ]),
   mutant("a leader takes writes before its no-op is committed", [
     REPLICA,

@@ -104,12 +104,54 @@ export class Nemesis {
         return cluster.campaign();
       case "checkpoint":
         return this.#checkpoint();
+      case "compact":
+        return this.#compact(this.#running());
+      case "lag":
+        return this.#lag();
     }
   }
 
-  #checkpoint(): void {
-    const life = this.#running()?.running;
+  #checkpoint(node = this.#running()): void {
+    const life = node?.running;
     if (life !== undefined) this.#world.after(0, life.owner, "checkpoint", () => life.checkpoint());
+  }
+
+  #compact(node: SimulatedNode | undefined): void {
+    const life = node?.running;
+    if (life !== undefined) this.#world.after(0, life.owner, "compact", () => life.compact());
+  }
+
+  /**
+   * A node is away until the others have compacted what it lacks. When it takes a snapshot then,
+   * its power may go off in the middle, or that of the source.
+   */
+  #lag(): void {
+    const world = this.#world;
+    const node = this.#running();
+    if (node === undefined) return;
+    const electionUs = this.#electionUs;
+    if (world.chance(500)) this.#isolate(node.id);
+    else node.end(world.chance(500) ? "crash" : "kill");
+    const awayUs = world.between(electionUs, 6 * electionUs);
+    const others = () => this.#cluster.nodes.filter((other) => other !== node);
+    world.after(awayUs, undefined, "lag", () => {
+      if (!this.#over) { for (const other of others()) this.#checkpoint(other); }
+    });
+    world.after(awayUs + electionUs, undefined, "lag", () => {
+      if (this.#over) return;
+      for (const other of others()) this.#compact(other);
+      this.#network.mend();
+      node.start();
+      const { snapshotUs } = this.#settings;
+      const victim = world.chance(700) ? node : this.#cluster.leading;
+      const inUs = world.between(1, electionUs + 16 * snapshotUs);
+      if (victim === undefined || world.chance(400)) return;
+      world.after(inUs, undefined, "crash", () => {
+        if (this.#over) return;
+        victim.end(world.chance(700) ? "crash" : "kill");
+        this.#later(victim);
+      });
+    });
   }
 
   /** Often the leader, since most goes wrong around it. */

@@ -90,6 +90,15 @@ export class SimulatedNetwork {
     });
   }
 
+  endpoint(id: NodeId): Endpoint | undefined {
+    return this.#endpoints.get(id);
+  }
+
+  /** Whether a connection between two nodes would work in both directions. */
+  isOpen(one: NodeId, other: NodeId): boolean {
+    return !this.#cut.has(linkOf(one, other)) && !this.#cut.has(linkOf(other, one));
+  }
+
   send(from: Endpoint, to: NodeId, message: Message): void {
     const world = this.#world;
     const bytes = this.#encode(message);

@@ -11,7 +11,7 @@ import { SegmentLog } from "../../lib/log/segment_log.ts";
 import type { Message, NodeId } from "../../lib/raft/types.ts";
 import { checkpointPath } from "../../lib/replica/checkpoint_record.ts";
 import type { Atlas } from "./atlas.ts";
-import { Durable, type Found } from "./checkers/durable.ts";
+import { Durable, type Found, foundIn, termsAfter } from "./checkers/durable.ts";
 import type { NodeView, Oracle } from "./checkers/oracle.ts";
 import { require, Violation } from "./checkers/violation.ts";
 import { causedBy, InjectedError, PowerCut, START_OPERATIONS } from "./faults.ts";
@@ -136,7 +136,7 @@ export class SimulatedNode implements Endpoint, NodeView {
     }
     const { hardState, givenUp, newestSlot } = recovered;
     require(givenUp === undefined, () => `n${this.id}: damage that nobody did on the platter`);
-    const terms: number[] = [];
+    const terms = termsAfter(recovered.table.base);
     recovered.table.forEach((_index, term) => terms.push(term));
     return { hardState, terms, recovering: newestSlot.recovering };
   }
@@ -188,6 +188,7 @@ export class SimulatedNode implements Endpoint, NodeView {
     const { free, capacityBytes } = this.#disk;
     if (ending === "kill") this.#disk = this.#disk.endProcess();
     else {
+      if (life?.machine.installing === true) counters.hit("snapshot cut off by a crash");
       if (life?.checkpointing === true) counters.hit("checkpoint cut off by a crash");
       this.#losePower(settings);
     }
@@ -363,6 +364,7 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#checkFound(log);
     const observed = new ObservedLog(log, this.durable, {
       entered: (entry, chain) => oracle.logs.enters(entry, chain),
+      reset: ({ index, term, chain }) => oracle.logs.holds(index, term, chain),
       truncated: () => this.#truncates = true,
       recovered: () => {
         counters.hit("damage made good");
@@ -395,6 +397,7 @@ export class SimulatedNode implements Endpoint, NodeView {
       bootId: this.bootId,
       log,
       observed,
+      peer: (id) => network.endpoint(id) as SimulatedNode | undefined,
       send: (to, message) => {
         oracle.sends(this, to, message);
         network.send(this, to, message);
@@ -413,13 +416,8 @@ export class SimulatedNode implements Endpoint, NodeView {
   /** What the log holds after a start, against what it has to hold. */
   #checkFound(log: SegmentLog): void {
     const { counters, oracle } = this.#in;
-    const terms: number[] = [];
-    log.forEach((index, term) => {
-      terms.push(term);
-      const chain = log.pointAt(index)?.chain;
-      if (chain !== undefined) oracle.logs.holds(index, term, chain);
-    });
-    const found = { hardState: log.hardState, terms, recovering: log.recovering };
+    const found = foundIn(log, (index, term, chain) => oracle.logs.holds(index, term, chain));
+    const { terms } = found;
     const { givenUp } = log.recovery;
     // A start before may have cut it off, and been cut short then.
     const wasCut = givenUp !== undefined || log.recovering && !this.durable.fits(found);

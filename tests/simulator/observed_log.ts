@@ -9,6 +9,8 @@ import type { Durable } from "./checkers/durable.ts";
 export interface LogWatch {
   /** An entry entered the log; `chain` names it and everything before it. */
   entered(entry: Entry, chain: Chain): void;
+  /** The log goes on after a snapshot. */
+  reset(base: LogBase): void;
   truncated(): void;
   /** A log that was cut is whole again, durably. */
   recovered(): void;
@@ -74,6 +76,10 @@ export class ObservedLog implements RaftLog {
     return this.#log.termAt(index);
   }
 
+  bodySizeBytes(index: LogIndex): number {
+    return this.#log.bodySizeBytes(index);
+  }
+
   baseAt(index: LogIndex): LogBase | undefined {
     return this.#log.baseAt(index);
   }
@@ -86,6 +92,8 @@ export class ObservedLog implements RaftLog {
       if (batch.recovered === true) this.#watch.recovered();
       done();
     });
+    const { reset } = batch;
+    if (reset !== undefined) this.#watch.reset(reset);
     for (const entry of batch.entries) {
       const point = this.#log.pointAt(entry.index);
       if (point !== undefined) this.#watch.entered(entry, point.chain);
@@ -101,6 +109,7 @@ export class ObservedLog implements RaftLog {
   }
 
   truncatePrefix(index: LogIndex): void {
+    this.#durable.compact(index);
     this.#log.truncatePrefix(index);
   }
 

@@ -15,6 +15,7 @@ import type {
   NodeId,
   ProposalResult,
   Role,
+  SnapshotBase,
 } from "../../lib/raft/types.ts";
 import { decides } from "./checkers/quorum.ts";
 import { require } from "./checkers/violation.ts";
@@ -53,6 +54,7 @@ export class ObservedRaft extends Raft {
     this.#electionTicks = options.electionTicks;
     this.#windowIsSmall = (options.limits?.inflightMessagesMax ?? 64) < 16;
     this.#configurationIndex = this.status().configurationIndex;
+    if (restored.baseIndex > 0) this.#placed.push(restored.baseIndex);
     for (const { index, configuration } of restored.entries) {
       if (configuration !== undefined) this.#placed.push(index);
     }
@@ -180,6 +182,22 @@ export class ObservedRaft extends Raft {
     super.onPeerRestarted(peer);
   }
 
+  override installSnapshot(base: SnapshotBase): void {
+    const { commitIndex, lastIndex } = this;
+    const holds = this.termAt(base.index) === base.term;
+    super.installSnapshot(base);
+    const hit = (happened: boolean, mark: Parameters<Counters["hit"]>[0]) => {
+      if (happened) this.#counters.hit(mark);
+    };
+    hit(!holds && base.index > commitIndex, "log replaced by a snapshot");
+    hit(!holds && lastIndex > commitIndex, "uncommitted entries discarded by a snapshot");
+    require(this.commitIndex >= base.index, () => `n${this.#id} ignores a snapshot`);
+    require(
+      this.termAt(base.index) === undefined || this.termAt(base.index) === base.term,
+      () => `n${this.#id} keeps entries that contradict its snapshot`,
+    );
+  }
+
   override takeEffects(): Effects {
     const effects = super.takeEffects();
     this.#observe(effects);
@@ -252,8 +270,9 @@ export class ObservedRaft extends Raft {
   }
 
   /** The latest configuration of the log is the one in force, but for a spare that was told. */
-  #place({ truncateFrom, append }: Effects): void {
+  #place({ reset, truncateFrom, append }: Effects): void {
     const placed = this.#placed;
+    if (reset !== undefined) placed.splice(0, placed.length, reset.index);
     while (truncateFrom !== undefined && placed.at(-1)! >= truncateFrom) placed.pop();
     for (const entry of append) if (entry.type === "configuration") placed.push(entry.index);
   }

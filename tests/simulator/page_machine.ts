@@ -4,18 +4,27 @@
  * committed is rewound, and a checkpoint copies the pages into a file that a crash may leave mixed.
  */
 import { assert } from "../../lib/base/assert.ts";
-import type { LogIndex } from "../../lib/raft/types.ts";
+import type { LogIndex, SnapshotBase } from "../../lib/raft/types.ts";
 import {
   type CheckpointRecord,
   mendCheckpoint,
   writeCheckpoint,
 } from "../../lib/replica/checkpoint_record.ts";
 import type { Captured, EarlierPayload } from "../../lib/replica/state_machine.ts";
-import type { Databases, MachineOptions, Mode, PageCopy, SimulatedMachine } from "./database.ts";
+import type {
+  Databases,
+  MachineOptions,
+  Mode,
+  PageCopy,
+  PageTransfer,
+  SimulatedMachine,
+} from "./database.ts";
 import { decodeCommand, encodeCommand, PageReference, PAGES, Pages, type Part } from "./pages.ts";
 
 /** Size of a page in the database file: one sector, so that a crash may mix pages. */
 const PAGE_BYTES = 512;
+/** Pages that a snapshot copies at once. */
+const CHUNK_PAGES = 2;
 
 const DATABASES: Databases = {
   creation: encodeCommand({ type: "create" }, new Uint8Array(0)),
@@ -66,6 +75,51 @@ class PageMachine implements SimulatedMachine {
 
   get consistentIndex(): LogIndex {
     return this.#record.fuzzyIndex;
+  }
+
+  get installing(): boolean {
+    return this.#record.installing === true;
+  }
+
+  get installed(): SnapshotBase | undefined {
+    return this.#record.installed;
+  }
+
+  get transfer(): PageTransfer {
+    return {
+      chunks: PAGES / CHUNK_PAGES,
+      read: (chunk) => {
+        const file = this.#options.disk.open(this.#path, { create: false });
+        const bytes = file.read(chunk * CHUNK_PAGES * PAGE_BYTES, CHUNK_PAGES * PAGE_BYTES);
+        file.close();
+        return bytes;
+      },
+      write: (chunk, bytes) => {
+        assert(this.installing && this.#pages === undefined, "pages of a database in use");
+        const file = this.#options.disk.open(this.#path, { create: true });
+        file.write(chunk * CHUNK_PAGES * PAGE_BYTES, bytes);
+        file.close();
+      },
+    };
+  }
+
+  beginInstall(): void {
+    assert(!this.#leading && this.#local.length === 0, "a leader takes a snapshot");
+    this.#write({ completeIndex: 0, fuzzyIndex: 0, installing: true });
+    this.#pages = undefined;
+    this.#batch = undefined;
+  }
+
+  completeInstall(base: SnapshotBase, fuzzyIndex: LogIndex): void {
+    this.#sync();
+    this.#options.disk.syncFolder(this.#options.folder);
+    this.#write({ completeIndex: base.index, fuzzyIndex, installed: base });
+    this.#pages = this.#read();
+  }
+
+  partOf(payload: Uint8Array): { readonly first: boolean; readonly last: boolean } {
+    const command = decodeCommand(payload);
+    return command.type === "create" ? { first: true, last: true } : command;
   }
 
   get exists(): boolean {
@@ -180,12 +234,7 @@ class PageMachine implements SimulatedMachine {
   }
 
   completeCheckpoint(index: LogIndex): void {
-    const file = this.#options.disk.open(this.#path, { create: false });
-    try {
-      file.sync();
-    } finally {
-      file.close();
-    }
+    this.#sync();
     this.#write({ completeIndex: index, fuzzyIndex: index });
   }
 
@@ -201,6 +250,15 @@ class PageMachine implements SimulatedMachine {
       for (let page = from; page < to; page++) {
         file.write(page * PAGE_BYTES, pageBytes(pages, page));
       }
+    } finally {
+      file.close();
+    }
+  }
+
+  #sync(): void {
+    const file = this.#options.disk.open(this.#path, { create: false });
+    try {
+      file.sync();
     } finally {
       file.close();
     }

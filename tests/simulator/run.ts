@@ -255,7 +255,7 @@ class Run {
     return core.every(({ id, running }) => {
       if (running === undefined) return false;
       if (!isReplica(configuration, id)) return true;
-      return running.replica.settledIndex === commitIndex &&
+      return running.replica.settledIndex === commitIndex && running.machine.exists &&
         running.machine.content.digest() === digest;
     });
   }

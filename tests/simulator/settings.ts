@@ -5,6 +5,7 @@
  */
 import { below, SeededRandom } from "../../lib/base/random.ts";
 import type { RaftLimits } from "../../lib/raft/options.ts";
+import type { Trailing } from "../../lib/replica/compaction.ts";
 
 /** Mean time between two faults of a class; 0 turns the class off. */
 export interface FaultTimes {
@@ -28,6 +29,8 @@ export interface FaultTimes {
   readonly transfer: number;
   readonly campaign: number;
   readonly checkpoint: number;
+  readonly compact: number;
+  readonly lag: number;
 }
 
 /** What the network does to messages. */
@@ -75,6 +78,10 @@ export interface Settings {
   readonly writeUs: number;
   readonly readUs: number;
   readonly faults: FaultTimes;
+  /** What a compaction leaves behind a checkpoint. */
+  readonly trailing: Trailing;
+  /** The time that a part of a snapshot takes. */
+  readonly snapshotUs: number;
   readonly safetyUs: number;
   /** One out of so many acknowledgements has the platters read. */
   readonly platterEvery: number;
@@ -101,6 +108,8 @@ const NO_FAULTS: FaultTimes = {
   transfer: 0,
   campaign: 0,
   checkpoint: 0,
+  compact: 0,
+  lag: 0,
 };
 
 /** Ticks of the safety phase: mostly few, as most mistakes show early, and time buys more seeds. */
@@ -123,6 +132,8 @@ export function drawSettings(seed: number, beyond = false): Settings {
   const seldom = (most: number) => below(random, 2) === 0 ? 0 : strikes(most);
   const damage = (times: number) => beyond ? safetyUs / (2 + upTo(10)) : times;
   const small = below(random, 3) === 0;
+  // Entries soon fill a segment, and whoever is away for a while needs a snapshot.
+  const compacts = !calm && below(random, 3) === 0;
   return {
     seed,
     beyond,
@@ -141,10 +152,10 @@ export function drawSettings(seed: number, beyond = false): Settings {
       uncommittedBytesMax: small ? 200 + upTo(4000) : 64 << 20,
       pendingReadsMax: small ? 1 + upTo(10) : 65_536,
     },
-    segmentBytes: pick([12, 16, 24, 48]) * 1024,
+    segmentBytes: compacts ? 12 * 1024 : pick([12, 16, 24, 48]) * 1024,
     cacheBytesMax: pick([0, 2000, 1 << 20, 1 << 20]),
     partItemsMax: pick([2, 3, 5, 100, 100]),
-    fillerBytesMax: pick([0, 40, 600, 1500]),
+    fillerBytesMax: compacts ? 1500 : pick([0, 40, 600, 1500]),
     fillerZeros: below(random, 3) === 0,
     applyUs: pick([0, 0, 0, 1500, 2600]),
     rewindBusyPermille: pick([0, 0, 500]),
@@ -183,8 +194,12 @@ export function drawSettings(seed: number, beyond = false): Settings {
       change: strikes(16),
       transfer: strikes(6),
       campaign: strikes(8),
-      checkpoint: strikes(12),
+      checkpoint: compacts ? safetyUs / 12 : strikes(12),
+      compact: compacts ? safetyUs / 20 : strikes(20),
+      lag: compacts ? safetyUs / 6 : strikes(6),
     },
+    trailing: { entries: compacts ? 0 : pick([0, 5, 1000]), bytes: pick([0, 2000, 1 << 20]) },
+    snapshotUs: pick([500, tickUs >>> 1, tickUs * 2]),
     safetyUs,
     platterEvery: pick([16, 128, 1024]),
   };

@@ -5,7 +5,7 @@ import type { Raft } from "../../../lib/raft/raft.ts";
 import type { Replica } from "../../../lib/replica/replica.ts";
 import type { Reference, SimulatedMachine } from "../database.ts";
 import type { Counters } from "../marks.ts";
-import type { Durable, Found } from "./durable.ts";
+import { type Durable, type Found, isSame } from "./durable.ts";
 import { Elections, voteOf } from "./elections.ts";
 import { History } from "./history.ts";
 import { LogMatching } from "./log_matching.ts";
@@ -183,7 +183,8 @@ export class Oracle {
       seen.inherited = raft.lastIndex - raft.commitIndex;
       const index = this.history.lastBefore(term);
       require(
-        index === 0 || log.termAt(index) === this.history.entries[index - 1]!.term,
+        index < Math.max(1, log.baseIndex) ||
+          log.pointAt(index)?.term === this.history.entries[index - 1]!.term,
         () => `n${node.id} leads in term ${term} without the committed entry ${index}`,
       );
     }
@@ -202,8 +203,11 @@ export class Oracle {
     );
     const other = this.#nodes.get(leader)?.running;
     if (index === 0 || other?.raft.role !== "leader" || other.raft.term !== term) return;
+    // The acknowledgement may be of an entry that the leader has compacted since.
+    const ownTerm = other.raft.termAt(index);
     require(
-      other.log.termAt(index) === durable.terms[index - 1],
+      index < other.log.baseIndex ||
+        ownTerm !== undefined && isSame(durable.terms[index - 1], ownTerm),
       () => `n${node.id} acknowledges entry ${index} of n${leader}, but holds another one`,
     );
   }
@@ -217,7 +221,7 @@ export class Oracle {
       const other = this.#nodes.get(id);
       if (other === undefined || !other.durable.holds(index, term)) return false;
       const found = onPlatters ? other.platter() : undefined;
-      return found === undefined || found.terms[index - 1] === term;
+      return found === undefined || isSame(found.terms[index - 1], term);
     };
     // What ruled before this step, or came in with it: the commit may have appended the next one.
     const possible = configurationsSince(running.log, lastIndex);
@@ -230,7 +234,7 @@ export class Oracle {
 
 /** The configuration in force up to `lastIndex`, and those that came into the log since. */
 function configurationsSince(log: SegmentLog, lastIndex: LogIndex): readonly Configuration[] {
-  let inForce: Configuration | undefined;
+  let inForce = log.baseIndex > 0 ? log.baseConfiguration : undefined;
   const since: Configuration[] = [];
   log.forEach((index, _term, _size, configuration) => {
     if (configuration === undefined) return;

@@ -9,7 +9,7 @@ import { Connection } from "../../../lib/database/connection.ts";
 import { ReplicaHandle } from "../../../lib/database/replica_handle.ts";
 import type { Clock } from "../../../lib/io/clock.ts";
 import { sha256 } from "../../../lib/io/hash.ts";
-import type { LogIndex } from "../../../lib/raft/types.ts";
+import type { LogIndex, SnapshotBase } from "../../../lib/raft/types.ts";
 import { databasePath, SqliteMachine } from "../../../lib/replica/sqlite_machine.ts";
 import type { Captured, EarlierPayload } from "../../../lib/replica/state_machine.ts";
 import { BriefRunner } from "../../../lib/session/brief_runner.ts";
@@ -98,6 +98,31 @@ export class SimulatedSqlite implements SimulatedMachine {
       },
     });
     this.#copyCut = this.consistentIndex > this.checkpointIndex;
+  }
+
+  /** Snapshots travel over the pages of the other mode. */
+  get transfer(): undefined {
+    return undefined;
+  }
+
+  get installing(): boolean {
+    return this.#machine.installing;
+  }
+
+  get installed(): SnapshotBase | undefined {
+    return this.#machine.installed;
+  }
+
+  beginInstall(): void {
+    this.#machine.beginInstall();
+  }
+
+  completeInstall(base: SnapshotBase, fuzzyIndex: LogIndex): void {
+    this.#machine.completeInstall(base, fuzzyIndex);
+  }
+
+  partOf(payload: Uint8Array): { readonly first: boolean; readonly last: boolean } {
+    return this.#machine.partOf(payload);
   }
 
   get checkpointIndex(): LogIndex {

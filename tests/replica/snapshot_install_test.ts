@@ -1,0 +1,262 @@
+import { expect, test } from "bun:test";
+import { SNAPSHOT_RETRY_MS } from "../../lib/base/limits.ts";
+import { SeededRandom } from "../../lib/base/random.ts";
+import { EMPTY_CONFIGURATION } from "../../lib/raft/configuration.ts";
+import { Raft } from "../../lib/raft/raft.ts";
+import type { Configuration, Message, SnapshotBase } from "../../lib/raft/types.ts";
+import { Replica } from "../../lib/replica/replica.ts";
+import { knownCommitIndex, type SnapshotReceiver } from "../../lib/replica/snapshot_install.ts";
+import { command, CONFIGURATION, Fixture } from "../log/harness.ts";
+import { FakeMachine } from "./fake_machine.ts";
+
+const TICK_MS = 10;
+const VOTERS: Configuration = {
+  ...CONFIGURATION,
+  voters: [7, 8, 9],
+  members: [7, 8, 9].map((id) => ({ id, address: `h:${id}`, httpUrl: `http://h:${id}` })),
+};
+const BASE: SnapshotBase = {
+  index: 50,
+  term: 2,
+  chain: { a: 1, b: 2 },
+  configuration: VOTERS,
+  knownInTerm: 2,
+};
+
+interface Fetch {
+  readonly from: number;
+  readonly least: number;
+  readonly receiver: SnapshotReceiver;
+  cancelled: boolean;
+}
+
+/** A node with entries 1 to 5 of term 1, led by node 8 in term 2. */
+function node(machine = new FakeMachine(), before?: Fixture) {
+  const fixture = before ?? new Fixture();
+  const { log, loop } = fixture;
+  if (before === undefined) {
+    const first = { type: "configuration", index: 1, term: 1, configuration: VOTERS } as const;
+    const entries = [first, ...[2, 3, 4, 5].map((index) => command(index, 1))];
+    fixture.write({ hardState: { term: 2, votedFor: undefined }, entries });
+  }
+  const entries: {
+    index: number;
+    term: number;
+    sizeBytes: number;
+    configuration?: Configuration;
+  }[] = [];
+  log.forEach((index, term, sizeBytes, configuration) => {
+    entries.push({ index, term, sizeBytes, ...configuration && { configuration } });
+  });
+  const { hardState, firstIndex, baseIndex, baseTerm } = log;
+  const baseConfiguration = baseIndex === 0 ? EMPTY_CONFIGURATION : log.baseConfiguration;
+  const raft = new Raft(
+    { id: 7, random: new SeededRandom(3), electionTicks: 100, heartbeatTicks: 2 },
+    {
+      hardState,
+      firstIndex,
+      entries,
+      baseIndex,
+      baseTerm,
+      baseConfiguration,
+      commitIndex: knownCommitIndex(log, machine),
+    },
+  );
+  const sent: Message[] = [];
+  const fetches: Fetch[] = [];
+  const retiring: (() => void)[] = [];
+  const replica = new Replica({
+    raft,
+    log,
+    machine,
+    clock: loop.clock,
+    tickMs: TICK_MS,
+    sender: { send: (_to, message) => sent.push(message), flush: () => {} },
+    snapshots: {
+      fetch: (from, least, receiver) => {
+        const fetch = { from, least, receiver, cancelled: false };
+        fetches.push(fetch);
+        return () => fetch.cancelled = true;
+      },
+    },
+    events: {
+      onLeading: () => {},
+      onRetiring: (quiet) => retiring.push(quiet),
+      onWritable: () => {},
+      onChange: () => {},
+      onFatal: (error) => {
+        throw error;
+      },
+    },
+  });
+  replica.start();
+  const pass = (durationMs: number) => {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += TICK_MS) {
+      loop.pass(TICK_MS);
+      loop.settle();
+    }
+  };
+  const receive = (message: Message) => {
+    replica.receive(8, message);
+    loop.turn();
+    loop.settle();
+  };
+  const offer = () =>
+    receive({ type: "snapshot_offer", term: 2, baseIndex: BASE.index, baseTerm: BASE.term });
+  return {
+    fixture,
+    log,
+    loop,
+    raft,
+    machine,
+    sent,
+    fetches,
+    retiring,
+    replica,
+    pass,
+    receive,
+    offer,
+  };
+}
+
+function append(first: number, last: number, commitIndex: number): Message {
+  const entries = [];
+  for (let index = first; index <= last; index++) entries.push(command(index, 2));
+  const prevTerm = first - 1 >= 50 ? 2 : 1;
+  return { type: "append_request", term: 2, prevIndex: first - 1, prevTerm, commitIndex, entries };
+}
+
+test("an offer leads to a database and a log that begin with the snapshot", () => {
+  const { replica, machine, log, fetches, retiring, offer, receive, pass, sent, loop } = node();
+  const seen: number[] = [];
+  offer();
+  offer();
+  expect(fetches.map(({ from, least }) => [from, least])).toEqual([[8, 1]]);
+  let proceeded = false;
+  fetches[0]!.receiver.begin(BASE, () => proceeded = true);
+  expect([replica.mode, retiring.length, machine.installing]).toEqual(["installing", 1, false]);
+  retiring[0]!();
+  expect([proceeded, machine.installing, replica.readable]).toEqual([true, true, false]);
+  // No entries now: the log must stay behind what it lacks.
+  const before = sent.length;
+  receive(append(6, 9, 0));
+  expect([log.lastIndex, sent.length]).toEqual([5, before]);
+  replica.whenApplied(40, () => seen.push(replica.appliedIndex));
+  fetches[0]!.receiver.done(52);
+  expect([replica.mode, replica.appliedIndex]).toEqual(["installing", 50]);
+  pass(50);
+  loop.settle();
+  expect([replica.mode, log.baseIndex, log.lastIndex]).toEqual(["following", 50, 50]);
+  expect(sent.at(-1)).toMatchObject({ type: "append_response", success: true, matchIndex: 50 });
+  expect([replica.readable, seen]).toEqual([false, []]);
+  receive(append(51, 53, 51));
+  pass(20);
+  expect([machine.applied, seen]).toEqual([[51], []]);
+  receive({ ...append(54, 53, 53), prevTerm: 2 } as Message);
+  pass(20);
+  expect(machine.applied).toEqual([51, 52, 53]);
+  expect([replica.readable, seen.length]).toEqual([true, 1]);
+  expect(seen[0]).toBeGreaterThanOrEqual(52);
+});
+
+test("a source that fails before the database is given up changes nothing", () => {
+  const { replica, machine, fetches, retiring, offer, pass } = node();
+  offer();
+  fetches[0]!.receiver.begin(BASE, () => {
+    throw new Error("nobody asked for pages");
+  });
+  fetches[0]!.receiver.failed();
+  expect(replica.mode).toBe("following");
+  retiring[0]!();
+  expect([replica.mode, machine.installing]).toEqual(["following", false]);
+  offer();
+  expect(fetches.length).toBe(1);
+  pass(SNAPSHOT_RETRY_MS);
+  offer();
+  expect(fetches.length).toBe(2);
+});
+
+test("a log that came by what it lacked keeps its database", () => {
+  const { replica, raft, machine, fetches, retiring, offer, receive } = node();
+  receive({ type: "snapshot_offer", term: 2, baseIndex: 7, baseTerm: 2 });
+  expect(raft.lacksSnapshot).toBe(true);
+  receive(append(6, 7, 7));
+  expect(raft.lacksSnapshot).toBe(false);
+  fetches[0]!.receiver.begin(BASE, () => {});
+  expect([fetches[0]!.cancelled, retiring.length]).toEqual([true, 0]);
+  expect([replica.mode, machine.installing]).toEqual(["following", false]);
+  offer();
+  expect(fetches.length).toBe(1);
+});
+
+test("a snapshot that is behind the database is refused", () => {
+  const machine = new FakeMachine();
+  machine.checkpointIndex = machine.consistentIndex = 4;
+  const { replica, fetches, offer } = node(machine);
+  offer();
+  expect(fetches[0]!.least).toBe(4);
+  fetches[0]!.receiver.begin({ ...BASE, index: 3, term: 1 }, () => {});
+  expect([fetches[0]!.cancelled, replica.mode]).toEqual([true, "following"]);
+});
+
+test("while a checkpoint holds the database still, the snapshot waits", () => {
+  const { replica, fetches, retiring, offer, pass } = node();
+  offer();
+  const resume = replica.pauseApply();
+  fetches[0]!.receiver.begin(BASE, () => {});
+  pass(50);
+  expect([replica.mode, retiring.length]).toEqual(["following", 0]);
+  resume();
+  pass(50);
+  expect([replica.mode, retiring.length]).toEqual(["installing", 1]);
+});
+
+test("a node that stopped in the middle asks by itself, until a snapshot is there", () => {
+  const machine = new FakeMachine();
+  machine.beginInstall();
+  const { replica, fetches, receive, pass, log } = node(machine);
+  expect(replica.mode).toBe("installing");
+  receive(append(6, 5, 5));
+  expect([replica.mode, replica.appliedIndex]).toEqual(["installing", 0]);
+  pass(TICK_MS);
+  expect(fetches.length).toBe(1);
+  fetches[0]!.receiver.failed();
+  pass(SNAPSHOT_RETRY_MS + 2 * TICK_MS);
+  expect(fetches.length).toBe(2);
+  let proceeded = false;
+  fetches[1]!.receiver.begin(BASE, () => proceeded = true);
+  expect(proceeded).toBe(true);
+  fetches[1]!.receiver.done(50);
+  pass(50);
+  expect([replica.mode, replica.readable, log.baseIndex]).toEqual(["following", true, 50]);
+});
+
+test("a node that stopped before its log was replaced goes on there", () => {
+  const machine = new FakeMachine();
+  machine.completeInstall(BASE, 50);
+  const { replica, raft, log, fixture, pass } = node(machine);
+  expect([replica.mode, replica.appliedIndex, raft.commitIndex]).toEqual(["installing", 50, 50]);
+  expect(log.baseAt(50)?.chain).toEqual(BASE.chain);
+  pass(50);
+  expect([replica.mode, log.durableIndex]).toEqual(["following", 50]);
+  replica.stop();
+  const again = node(machine, fixture.restart());
+  expect([again.replica.mode, again.raft.commitIndex]).toEqual(["following", 50]);
+});
+
+test("calls of a source that was given up mean nothing", () => {
+  const { replica, machine, fetches, retiring, offer, pass } = node();
+  offer();
+  fetches[0]!.receiver.begin(BASE, () => {});
+  fetches[0]!.receiver.failed();
+  pass(SNAPSHOT_RETRY_MS);
+  offer();
+  fetches[0]!.receiver.begin(BASE, () => {});
+  fetches[0]!.receiver.done(50);
+  fetches[0]!.receiver.failed();
+  expect([retiring.length, machine.installed, replica.mode]).toEqual([1, undefined, "following"]);
+  fetches[1]!.receiver.begin(BASE, () => {});
+  expect([retiring.length, replica.mode]).toEqual([2, "installing"]);
+  replica.stop();
+  expect(fetches[1]!.cancelled).toBe(true);
+});
