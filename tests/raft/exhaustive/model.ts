@@ -1,5 +1,5 @@
 /** The vocabulary of the search. */
-import type { ConfigurationChange, Entry } from "../../../lib/raft/types.ts";
+import type { Entry } from "../../../lib/raft/types.ts";
 import type { Input, Letter, ModelNode } from "./node.ts";
 
 /** How often things may happen in one run. */
