@@ -45,6 +45,8 @@ export class MemoryDisk implements Disk {
   readonly #locks = new Set<string>();
   readonly #faults: Fault[] = [];
   #dead = false;
+  /** Files that were opened and not closed. */
+  openFiles = 0;
 
   /** @param schedule By default completions run as microtasks. */
   constructor(schedule: (run: () => void) => void = queueMicrotask) {
@@ -142,6 +144,7 @@ export class MemoryDisk implements Disk {
       schedule: (run) => this.schedule(run),
       dead: () => this.#dead,
       medium: () => this.medium,
+      counted: (by) => this.openFiles += by,
       grow: (bytes) => this.#grow(path, bytes),
     });
   }
@@ -240,6 +243,8 @@ interface Edge {
   schedule(run: () => void): void;
   dead(): boolean;
   medium(): Medium | undefined;
+  /** A file was opened, or closed. */
+  counted(by: number): void;
   /** Takes space for a file that grows by so many bytes; throws when there is none. */
   grow(bytes: number): void;
 }
@@ -262,6 +267,7 @@ class MemoryFile implements DiskFile {
     this.#content = content;
     this.#check = check;
     this.#edge = edge;
+    edge.counted(1);
   }
 
   read(offset: number, length: number): Uint8Array<ArrayBuffer> {
@@ -342,6 +348,7 @@ class MemoryFile implements DiskFile {
   }
 
   close(): void {
+    if (!this.#closed) this.#edge.counted(-1);
     this.#closed = true;
   }
 

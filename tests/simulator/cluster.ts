@@ -109,7 +109,7 @@ export class Cluster {
     const intact = this.#intact;
     const rules = this.#rules();
     const canDecide = (nodes: readonly SimulatedNode[]) =>
-      rules?.(nodes.filter((node) => !node.durable.recovering)) === true;
+      rules?.(nodes.filter((node) => this.#isSound(node))) === true;
     if (!canDecide(intact)) return undefined;
     let core = intact;
     const small = world.chance(500);
@@ -140,8 +140,7 @@ export class Cluster {
 
   /** Whether there is a quorum of nodes that know all that they promised. */
   canElect(): boolean {
-    const able = this.#intact.filter((node) => !node.durable.recovering);
-    return this.#rules()?.(able) === true;
+    return this.#rules()?.(this.#intact.filter((node) => this.#isSound(node))) === true;
   }
 
   /** Whether a node that is sent the log has not made damage good. */
@@ -153,8 +152,13 @@ export class Cluster {
     return this.#intact.some(({ id, durable }) => durable.recovering && isSent(id));
   }
 
+  /** Whether a node knows all that it promised, and will after its next start. */
+  #isSound(node: SimulatedNode): boolean {
+    return !node.durable.recovering && !this.#in.atlas.isDamaged(node.id);
+  }
+
   get #intact(): SimulatedNode[] {
-    return this.nodes.filter((node) => !node.lost && node.founded);
+    return this.nodes.filter((node) => !node.lost && node.disk.founded);
   }
 
   /** Whether nodes are a quorum of every configuration that might rule; undefined without one. */

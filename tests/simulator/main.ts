@@ -8,10 +8,12 @@
                               ends at the first that fails, or after all with --keep-going
 --hash --seeds N [--from S]   the hash of each run, to compare engines
  * --sqlite                      with any of these: over real SQLite
+ * --beyond                      with any of these: more damage than the promise covers
  * --mutants [--seeds N] [NAME]  known mistakes, each of which must be found within N seeds
  * ```
  */
 import { parseArgs } from "node:util";
+import { beyond } from "./beyond.ts";
 import { Counters, MARKS, SQLITE_MARKS } from "./marks.ts";
 import { runMutants } from "./mutation.ts";
 import { runRange, workOn } from "./pool.ts";
@@ -38,13 +40,19 @@ const { values: options, positionals } = parseArgs({
     marks: { type: "boolean", default: false },
     "keep-going": { type: "boolean", default: false },
     hash: { type: "boolean", default: false },
+    beyond: { type: "boolean", default: false },
     mutants: { type: "boolean", default: false },
     sqlite: { type: "boolean", default: false },
     worker: { type: "boolean", default: false },
   },
 });
 
-const mode = options.sqlite ? await sqliteMode() : PAGES_MODE;
+const kind = options.sqlite ? await sqliteMode() : PAGES_MODE;
+const mode = options.beyond ? beyond(kind) : kind;
+const modeOptions = [
+  ...options.sqlite ? ["--sqlite"] : [],
+  ...options.beyond ? ["--beyond"] : [],
+];
 const marks = options.sqlite ? SQLITE_MARKS : MARKS;
 const runSeed = (seed: number, trace?: (line: string) => void) => runSeedIn(seed, trace, mode);
 
@@ -92,7 +100,7 @@ async function runSeeds(count: number): Promise<number> {
     count,
     failuresMax: options["keep-going"] ? Infinity : 1,
     jobs: Number(options.jobs),
-    options: options.sqlite ? ["--sqlite"] : [],
+    options: modeOptions,
   };
   let toldFailures = 0;
   const tally = await runRange(range, runSeed, (sofar) => {
@@ -171,8 +179,8 @@ function tellFailure({ seed, reason }: Failure): void {
 
 function tellReason({ seed, reason }: Failure): void {
   console.log(
-    `\nseed ${seed} fails: ${reason}\n\n  bun run sim --seed ${seed} --verbose${
-      options.sqlite ? " --sqlite" : ""
+    `\nseed ${seed} fails: ${reason}\n\n  bun run sim ${
+      ["--seed", seed, "--verbose", ...modeOptions].join(" ")
     }\n`,
   );
 }

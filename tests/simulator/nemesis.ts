@@ -212,7 +212,7 @@ export class Nemesis {
     this.#counters.hit("disk stalled");
     const us = this.#world.delayUs(2 * this.#electionUs);
     this.#world.tell(node.id, () => `disk stalls for ${us} µs`);
-    node.stall(us);
+    node.disk.stall(us);
   }
 
   #partition(): void {
@@ -309,10 +309,11 @@ export class Nemesis {
   #cutStart(): void {
     const node = this.#running();
     if (node === undefined) return;
-    if (this.#world.chance(300)) node.cutAt(this.#world.pick(["sync", "rename", "syncFolder"])!);
-    else {
+    if (this.#world.chance(300)) {
+      node.disk.cutAt(this.#world.pick(["sync", "rename", "syncFolder"])!);
+    } else {
       node.end("crash");
-      node.cutStart = true;
+      node.disk.cutStart = true;
       this.#later(node);
     }
   }
@@ -322,12 +323,14 @@ export class Nemesis {
     const world = this.#world;
     const node = this.#running();
     if (node === undefined || !this.#mayDamage(node)) return;
-    if (world.chance(200)) return node.damage();
+    if (world.chance(200)) return node.disk.damage();
     node.end(world.chance(500) ? "crash" : "kill");
-    if (world.chance(100)) node.wipe();
-    else node.damage(world.chance(100));
+    if (world.chance(100)) node.disk.wipe();
+    else node.disk.damage(world.chance(100));
     // More than one fault at a time, where one is within the promise.
-    for (let more = this.#settings.beyond ? world.below(4) : 0; more > 0; more--) node.damage();
+    for (let more = this.#settings.beyond ? world.below(4) : 0; more > 0; more--) {
+      node.disk.damage();
+    }
     this.#later(node);
   }
 
@@ -337,15 +340,15 @@ export class Nemesis {
 
   #refuseWrite(): void {
     const node = this.#running();
-    if (this.#world.chance(800)) node?.refuse(this.#world.pick(WRITE_OPERATIONS)!);
-    else node?.refuse("sync", this.#world.pick(CHECKPOINT_FILES));
+    if (this.#world.chance(800)) node?.disk.refuse(this.#world.pick(WRITE_OPERATIONS)!);
+    else node?.disk.refuse("sync", this.#world.pick(CHECKPOINT_FILES));
   }
 
   /** A write of the log is lost, or lands elsewhere, and is said to be durable. */
   #strayWrite(): void {
     const node = this.#running();
     if (node === undefined || !this.#mayDamage(node)) return;
-    node.stray(this.#world.chance(500) ? "lost write" : "misdirected write");
+    node.disk.stray(this.#world.chance(500) ? "lost write" : "misdirected write");
     // While what came after it is all that can give it away.
     if (this.#world.chance(700)) return;
     this.#world.after(this.#world.delayUs(this.#electionUs), undefined, "crash", () => {
@@ -363,9 +366,9 @@ export class Nemesis {
     const atStart = world.chance(600);
     if (atStart) node.end(world.chance(500) ? "crash" : "kill");
     const skip = atStart ? world.below(6) : 0;
-    if (world.chance(500)) node.medium.armRead(world.chance(500) ? "bit" : "sector", skip);
-    else if (!atStart) node.refuse("read", ".segment");
-    else node.failStart(world.pick(["open", "read"])!, world.pick(START_FILES)!, skip);
+    if (world.chance(500)) node.disk.medium.armRead(world.chance(500) ? "bit" : "sector", skip);
+    else if (!atStart) node.disk.refuse("read", ".segment");
+    else node.disk.failStart(world.pick(["open", "read"])!, world.pick(START_FILES)!, skip);
     if (atStart) this.#later(node);
   }
 
@@ -375,8 +378,13 @@ export class Nemesis {
     const node = this.#running();
     if (node === undefined) return;
     this.#counters.hit("disk full");
-    node.fill(world.below(FULL_BYTES_MAX), world.chance(500));
-    world.after(world.delayUs(8 * this.#electionUs), undefined, "space", () => node.fill(Infinity));
+    node.disk.fill(world.below(FULL_BYTES_MAX), world.chance(500));
+    world.after(
+      world.delayUs(8 * this.#electionUs),
+      undefined,
+      "space",
+      () => node.disk.fill(Infinity),
+    );
   }
 
   /** A node goes on for a moment only now and then. */

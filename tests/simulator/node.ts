@@ -5,25 +5,22 @@
 import { DatabaseError } from "../../lib/base/errors.ts";
 import { SeededRandom } from "../../lib/base/random.ts";
 import { isDiskFull } from "../../lib/io/disk_full.ts";
-import { MemoryDisk } from "../../lib/io/disk_memory.ts";
 import { recoverLog } from "../../lib/log/recovery.ts";
 import { SegmentLog } from "../../lib/log/segment_log.ts";
 import type { Message, NodeId } from "../../lib/raft/types.ts";
-import { checkpointPath } from "../../lib/replica/checkpoint_record.ts";
 import type { Atlas } from "./atlas.ts";
 import { Durable, type Found, foundIn, termsAfter } from "./checkers/durable.ts";
 import type { NodeView, Oracle } from "./checkers/oracle.ts";
 import { require, Violation } from "./checkers/violation.ts";
-import { causedBy, InjectedError, PowerCut, START_OPERATIONS } from "./faults.ts";
-import { FaultyMedium, type WriteFault } from "./faulty_medium.ts";
+import { causedBy, InjectedError, PowerCut } from "./faults.ts";
 import { Life } from "./life.ts";
 import type { Databases } from "./database.ts";
 import type { Counters } from "./marks.ts";
 import type { Endpoint, SimulatedNetwork } from "./network.ts";
 import { NodeClock } from "./node_clock.ts";
+import { NodeDisk } from "./node_disk.ts";
 import { ObservedLog } from "./observed_log.ts";
 import { firstEntries } from "./members.ts";
-import { rotOne } from "./rot.ts";
 import type { Settings } from "./settings.ts";
 import type { Owner, World } from "./world.ts";
 
@@ -48,6 +45,10 @@ export type Ending =
 const CLUSTER_ID = "0123456789abcdef0123456789abcdef";
 const FOLDER = "/node";
 const LOG_FOLDER = `${FOLDER}/log`;
+/** Files that a running node may hold open: 16 to read from, two that it writes, two slots. */
+const OPEN_FILES_MAX = 20;
+/** What may lie in the folder of a log. */
+const LOG_NAME = /^(state\.[ab]|\d{16}\.segment)$/;
 /** Time after which a start that failed is tried again. */
 const START_AGAIN_US = 50_000;
 
@@ -55,27 +56,17 @@ const START_AGAIN_US = 50_000;
 export class SimulatedNode implements Endpoint, NodeView {
   readonly id: NodeId;
   readonly durable: Durable;
-  readonly medium: FaultyMedium;
+  readonly disk: NodeDisk;
   /** Its folder is damaged or gone: it never starts again. */
   lost = false;
   /** It is to stay down from now on. */
   barred = false;
-  /** The next start is cut short. */
-  cutStart = false;
-  /** Whether the present log is one that the cluster may rely on. */
-  founded = false;
   bootId = 0;
   readonly #in: Surroundings;
   /** Who founds the cluster with this node; empty for one that joins. */
   readonly #founders: readonly NodeId[];
-  #disk = new MemoryDisk();
-  /** The disk cannot be read, in part, until the next start is over. */
-  #unreadable = false;
   #owner: Owner | undefined;
   #life: Life | undefined;
-  #stalledUntilUs = 0;
-  /** What was done to the folder. */
-  #tampered: "damaged" | "wiped" | undefined;
   #truncates = false;
   #segmentsAtStart = 0;
   readonly #boots = new Map<NodeId, number>();
@@ -85,14 +76,8 @@ export class SimulatedNode implements Endpoint, NodeView {
     this.#founders = founders;
     this.#in = surroundings;
     this.durable = new Durable(id);
-    this.medium = new FaultyMedium({
-      world: surroundings.world,
-      disk: () => this.#disk,
-      folder: LOG_FOLDER,
-      strayed: (fault, path, offset) => this.#strayed(fault, path, offset),
-    });
-    this.#disk.medium = this.medium;
-    this.#disk.createFolder(LOG_FOLDER);
+    const folders = { folder: FOLDER, logFolder: LOG_FOLDER };
+    this.disk = new NodeDisk({ ...surroundings, ...folders, id });
     surroundings.network.join(this);
     surroundings.oracle.watch(this);
   }
@@ -127,10 +112,9 @@ export class SimulatedNode implements Endpoint, NodeView {
 
   platter(): Found | undefined {
     // Before the log was completely made there is nothing that could have been promised.
-    const damaged = this.lost || this.#tampered !== undefined || this.medium.lies;
-    if (!this.founded || damaged) return undefined;
+    if (!this.disk.founded || this.lost || !this.disk.isSound) return undefined;
     this.#in.counters.count("platters read");
-    const recovered = recoverLog(this.#disk.platter(), LOG_FOLDER, this.#logOwner);
+    const recovered = recoverLog(this.disk.files.platter(), LOG_FOLDER, this.#logOwner);
     if (recovered === undefined) {
       return { hardState: { term: 0, votedFor: undefined }, terms: [], recovering: false };
     }
@@ -141,28 +125,32 @@ export class SimulatedNode implements Endpoint, NodeView {
     return { hardState, terms, recovering: newestSlot.recovering };
   }
 
+  /** What a run ends with: disks that hold what was promised, and no more than is needed. */
+  checkAtEnd(): void {
+    const found = this.platter();
+    if (found !== undefined) this.durable.check(found, "at the end");
+    this.#in.oracle.history.isPrefixOf(found?.terms ?? this.durable.terms, `n${this.id}`);
+    const { openFiles } = this.disk.files;
+    require(openFiles <= OPEN_FILES_MAX, () => `n${this.id} has ${openFiles} files open`);
+    for (const name of this.disk.files.list(LOG_FOLDER)) {
+      require(LOG_NAME.test(name), () => `n${this.id} leaves ${name} in the folder of its log`);
+    }
+  }
+
   /** Begins a life, unless one is there. */
   start(): void {
     if (this.#owner !== undefined || this.lost || this.barred) return;
-    const { world, counters, settings } = this.#in;
+    const { world, counters } = this.#in;
     const owner = this.#newOwner();
     this.#owner = owner;
     this.bootId++;
     this.#boots.clear();
     counters.count("starts");
     world.tell(this.id, () => "starts");
-    this.#disk.schedule = (run) => {
-      const stallUs = Math.max(0, this.#stalledUntilUs - world.nowUs);
-      world.after(stallUs + world.delayUs(settings.diskUs), owner, "disk", run);
-    };
-    if (this.cutStart) {
-      this.cutStart = false;
-      const operation = world.pick(START_OPERATIONS) ?? "sync";
-      this.#disk.failNext(operation, new PowerCut(operation), undefined, world.below(12));
-    }
+    this.disk.begin(owner);
     try {
       this.#open(owner);
-      this.#disk.clearFaults();
+      this.disk.files.clearFaults();
     } catch (error) {
       this.#failed(error);
     }
@@ -170,50 +158,25 @@ export class SimulatedNode implements Endpoint, NodeView {
 
   /** Ends the life, if there is one. */
   end(ending: Ending): void {
-    const { world, counters, settings } = this.#in;
+    const { world, counters } = this.#in;
     const owner = this.#owner;
     if (owner === undefined) return;
     const life = this.#life;
     owner.alive = false;
     this.#owner = undefined;
     this.#life = undefined;
-    this.#stalledUntilUs = 0;
-    if (life !== undefined && this.#segments > this.#segmentsAtStart + 1) {
+    if (life !== undefined && this.disk.segments > this.#segmentsAtStart + 1) {
       counters.hit("segment rolled");
     }
     life?.sessions.lose();
     life?.machine.end();
     counters.count(ending === "crash" ? "crashes" : "kills");
     world.tell(this.id, () => ending === "crash" ? "loses power" : "ends");
-    const { free, capacityBytes } = this.#disk;
-    if (ending === "kill") this.#disk = this.#disk.endProcess();
-    else {
+    if (ending === "crash") {
       if (life?.machine.installing === true) counters.hit("snapshot cut off by a crash");
       if (life?.checkpointing === true) counters.hit("checkpoint cut off by a crash");
-      this.#losePower(settings);
     }
-    this.#disk.medium = this.medium;
-    this.#disk.free = free;
-    this.#disk.capacityBytes = capacityBytes;
-  }
-
-  #losePower({ survive, namesInOrder }: Settings): void {
-    const { world, counters } = this.#in;
-    const permille = survive === "all" ? 1000 : survive === "none" ? 0 : world.below(1001);
-    const disk = this.#disk;
-    let namesLost = false;
-    const after = disk.crash((path, sector) => {
-      const survives = this.medium.survives(path, sector) ??
-        (permille === 1000 || world.chance(permille));
-      if (sector === -1 && survives && namesLost) counters.count("name changes lost out of order");
-      if (sector === -1 && !survives) namesLost = !namesInOrder;
-      return survives;
-    }, namesInOrder);
-    if (this.medium.powerLost()) {
-      counters.hit("lost write found by a start");
-      this.#tampered ??= "damaged";
-    }
-    this.#disk = after;
+    this.disk.end(ending);
   }
 
   /** Ends the life as its operator would: everybody who waits is told. */
@@ -227,103 +190,10 @@ export class SimulatedNode implements Endpoint, NodeView {
     life.sessions.lose();
     const { owner } = life;
     life.log.close(() => {
+      const { openFiles } = this.disk.files;
+      require(openFiles === 0, () => `n${this.id} stops with ${openFiles} files open`);
       this.#in.world.after(0, owner, "closed", () => this.end("kill"));
     });
-  }
-
-  /** Every write ends this much later from now on, until then. */
-  stall(us: number): void {
-    this.#stalledUntilUs = this.#in.world.nowUs + us;
-  }
-
-  /** The disk has so many bytes left, and says so or not. */
-  fill(bytesLeft: number, says = false): void {
-    this.#in.world.tell(this.id, () => `has ${bytesLeft} bytes left on its disk`);
-    this.#disk.capacityBytes = this.#disk.usedBytes + bytesLeft;
-    this.#disk.free = says ? 0 : Infinity;
-  }
-
-  /** Nothing goes wrong with the disk any more, but for what went wrong already. */
-  healDisk(): void {
-    this.stall(0);
-    this.fill(Infinity);
-    this.medium.disarm();
-    this.#disk.clearFaults();
-    this.cutStart = false;
-  }
-
-  /** A write that comes is not done, or in another place, and is said to be durable. */
-  stray(fault: WriteFault): void {
-    if (!this.founded || this.medium.lies || this.#tampered !== undefined) return;
-    this.#in.atlas.note(this.id, { kind: "lying", path: undefined, offset: 0 });
-    this.medium.armWrite(fault);
-  }
-
-  #strayed(kind: WriteFault, path: string, offset: number): void {
-    const { atlas, counters } = this.#in;
-    atlas.note(this.id, { kind, path, offset });
-    counters.hit(kind === "lost write" ? "write lost" : "write misdirected");
-    // What it landed on is damaged at once.
-    if (kind === "misdirected write") this.#tampered = "damaged";
-  }
-
-  /**
-   * A failing medium changes a bit of the log, or of the record of the checkpoint.
-   *
-   * @param twice It also changes one of a slot.
-   */
-  damage(twice = false): void {
-    const { world, settings } = this.#in;
-    const again = this.#tampered === "damaged" && settings.beyond;
-    const possible = this.#tampered === undefined || again;
-    if (!this.founded || !possible || this.medium.lies) return;
-    const isSlot = (path: string) => path.includes("/state.");
-    if (twice) this.#rot(isSlot);
-    if (twice) this.#rot((path) => path.endsWith(".segment"));
-    else this.#rot(world.chance(300) ? isSlot : () => true);
-  }
-
-  #rot(chosen: (path: string) => boolean): void {
-    const { world, counters, atlas } = this.#in;
-    const paths = this.#disk.list(LOG_FOLDER).map((name) => `${LOG_FOLDER}/${name}`);
-    if (this.#disk.exists(checkpointPath(FOLDER))) paths.push(checkpointPath(FOLDER));
-    const place = rotOne(world, this.#disk, paths.filter(chosen));
-    if (place === undefined) return;
-    world.tell(this.id, () => `byte ${place.offset} of ${place.path} rots`);
-    this.#tampered = "damaged";
-    atlas.note(this.id, { kind: "rotten", ...place });
-    counters.count("bits damaged");
-  }
-
-  /** Somebody empties the folder of the log. */
-  wipe(): void {
-    if (this.#owner !== undefined || !this.founded || this.#tampered !== undefined) return;
-    this.#in.world.tell(this.id, () => "the log is wiped");
-    for (const name of this.#disk.list(LOG_FOLDER)) this.#disk.remove(`${LOG_FOLDER}/${name}`);
-    this.#tampered = "wiped";
-    this.#in.atlas.note(this.id, { kind: "wiped", path: LOG_FOLDER, offset: 0 });
-    this.#in.counters.count("folders wiped");
-  }
-
-  /** The disk refuses an operation, the next time. */
-  refuse(operation: string, path?: string): void {
-    this.#disk.failNext(operation, new InjectedError(operation), path);
-  }
-
-  /** The next start cannot read something. */
-  failStart(operation: string, path: string, skip: number): void {
-    if (!this.founded) return;
-    this.#unreadable = true;
-    this.#disk.failNext(operation, new InjectedError(operation), path, skip);
-  }
-
-  /** The power goes off in the middle of an operation, the next time. */
-  cutAt(operation: string): void {
-    this.#disk.failNext(operation, new PowerCut(operation));
-  }
-
-  get #segments(): number {
-    return this.#disk.list(LOG_FOLDER).filter((name) => name.endsWith(".segment")).length;
   }
 
   get #logOwner(): { readonly clusterId: string; readonly nodeId: NodeId } {
@@ -345,18 +215,21 @@ export class SimulatedNode implements Endpoint, NodeView {
   }
 
   #open(owner: Owner): void {
-    const { world, settings, counters, oracle, atlas } = this.#in;
-    if (!this.founded) this.#discardLog();
+    const { world, settings, counters, oracle } = this.#in;
+    if (!this.disk.founded) {
+      this.disk.discardLog();
+      this.durable.reset();
+    }
     const drift = settings.driftPermille;
     const ratePermille = 1000 + world.between(-drift, drift);
     const clock = new NodeClock(world, owner, ratePermille, () => counters.hit("apply in slices"));
     const log = SegmentLog.open({
-      disk: this.#disk,
+      disk: this.disk.files,
       folder: LOG_FOLDER,
       ...this.#logOwner,
       random: new SeededRandom(world.random.next()),
       clock,
-      create: !this.founded,
+      create: !this.disk.founded,
       segmentBytes: settings.segmentBytes,
       cacheBytesMax: settings.cacheBytesMax,
       onFatal: (error) => this.#failed(error),
@@ -368,15 +241,15 @@ export class SimulatedNode implements Endpoint, NodeView {
       truncated: () => this.#truncates = true,
       recovered: () => {
         counters.hit("damage made good");
-        if (this.#tampered === undefined && !this.medium.lies) atlas.clear(this.id);
+        this.disk.recovered();
       },
       readBack: () => counters.hit("entry read back from disk"),
     });
     const begin = () => {
-      this.founded = true;
+      this.disk.founded = true;
       this.#begin(owner, clock, log, observed);
     };
-    if (this.founded || this.#founders.length === 0) begin();
+    if (this.disk.founded || this.#founders.length === 0) begin();
     else {
       const hardState = { term: 1, votedFor: undefined };
       const entries = firstEntries(this.#founders, this.#in.databases.creation);
@@ -391,7 +264,7 @@ export class SimulatedNode implements Endpoint, NodeView {
       node: this,
       owner,
       clock,
-      disk: this.#disk,
+      disk: this.disk.files,
       folder: FOLDER,
       clusterId: CLUSTER_ID,
       bootId: this.bootId,
@@ -405,11 +278,7 @@ export class SimulatedNode implements Endpoint, NodeView {
       onFatal: (error) => this.#failed(error),
     });
     this.#life = life;
-    if (this.#tampered === "damaged") this.#in.counters.hit("damage mended");
-    this.#tampered = undefined;
-    this.#unreadable = false;
-    this.medium.takeMisread();
-    if (!this.medium.lies && !log.recovering) this.#in.atlas.clear(this.id);
+    this.disk.started(!log.recovering);
     life.start();
   }
 
@@ -425,7 +294,7 @@ export class SimulatedNode implements Endpoint, NodeView {
       this.durable.check(found, "after a start");
       this.durable.restart(found);
     } else {
-      require(this.#tampered === "damaged", () => `n${this.id} gives up entries without need`);
+      require(this.disk.tampered === "damaged", () => `n${this.id} gives up entries without need`);
       counters.hit("damage cut off");
       this.#in.world.tell(this.id, () => `cuts its log: ${JSON.stringify(givenUp)}`);
       this.durable.cut(found, "after a start");
@@ -433,21 +302,14 @@ export class SimulatedNode implements Endpoint, NodeView {
     counters.observe("entries at a start", terms.length);
     if (log.recovery.torn !== undefined) counters.hit("torn batch cut");
     if (this.#truncates) counters.hit("truncation recovered");
-    const segments = this.#segments;
+    const segments = this.disk.segments;
     this.#segmentsAtStart = segments;
     counters.observe("segments at a start", segments);
     // One is written, and one is made ahead.
     if (segments > 3) counters.hit("several segments recovered");
-    if (this.#tampered === "wiped") {
+    if (this.disk.tampered === "wiped") {
       throw new Violation(`n${this.id} starts although its log was wiped`);
     }
-  }
-
-  /** Removes a log that the cluster never knew of. */
-  #discardLog(): void {
-    for (const name of this.#disk.list(LOG_FOLDER)) this.#disk.remove(`${LOG_FOLDER}/${name}`);
-    this.#disk.syncFolder(LOG_FOLDER);
-    this.durable.reset();
   }
 
   /** The node cannot go on: because of what was done to it, or by its own fault. */
@@ -468,14 +330,13 @@ export class SimulatedNode implements Endpoint, NodeView {
       world.tell(this.id, () => `ends for lack of space: ${String(error)}`);
       this.end("kill");
       again();
-    } else if (isCorrupt(error) && (this.medium.takeMisread() || this.#unreadable)) {
+    } else if (isCorrupt(error) && this.disk.takeMisread()) {
       counters.hit("read of something else noticed");
       world.tell(this.id, () => `cannot read its log: ${error.message}`);
-      this.#unreadable = false;
       this.end("kill");
       again();
-    } else if (this.#tampered !== undefined && error instanceof DatabaseError) {
-      const expected = this.#tampered === "wiped" ? "DATA_FOLDER" : "CORRUPT";
+    } else if (this.disk.tampered !== undefined && error instanceof DatabaseError) {
+      const expected = this.disk.tampered === "wiped" ? "DATA_FOLDER" : "CORRUPT";
       if (error.code !== expected) throw error;
       if (this.#life !== undefined) {
         counters.hit("rotten entry read back");
@@ -484,7 +345,7 @@ export class SimulatedNode implements Endpoint, NodeView {
         again();
         return;
       }
-      counters.hit(this.#tampered === "wiped" ? "wiped folder refused" : "damage refused");
+      counters.hit(this.disk.tampered === "wiped" ? "wiped folder refused" : "damage refused");
       world.tell(this.id, () => `refuses to start: ${error.message}`);
       this.lost = true;
       this.end("kill");

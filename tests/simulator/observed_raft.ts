@@ -2,6 +2,7 @@
  * The real core, with the rare branches that it takes counted from outside, and the rules checked
  * that concern one core alone.
  */
+import { encodeConfiguration } from "../../lib/wire/configuration.ts";
 import { isJoint, roleOf } from "../../lib/raft/configuration.ts";
 import type { RaftOptions, RestoredState } from "../../lib/raft/options.ts";
 import type { Proposal } from "../../lib/raft/propose.ts";
@@ -10,6 +11,7 @@ import type {
   Configuration,
   ConfigurationChange,
   Effects,
+  LogIndex,
   LogMark,
   Message,
   NodeId,
@@ -20,6 +22,11 @@ import type {
 import { decides } from "./checkers/quorum.ts";
 import { require } from "./checkers/violation.ts";
 import type { Counters } from "./marks.ts";
+
+interface Placed {
+  readonly index: LogIndex;
+  readonly configuration: Configuration;
+}
 
 /** Ticks between a write and the moment at which it is seen here. */
 const DISK_SLACK_TICKS = 3;
@@ -36,8 +43,10 @@ export class ObservedRaft extends Raft {
   #configurationIndex = 0;
   /** The latest configuration that it was told as a spare. */
   #toldIndex = 0;
-  /** Where the log holds configurations. */
-  readonly #placed: number[] = [];
+  /** The configurations of the log, kept apart from the core's own books. */
+  readonly #placed: Placed[] = [];
+  /** What each node was known to hold in the present term, in its present life. */
+  readonly #matches = new Map<NodeId, LogIndex>();
   readonly #electionTicks: number;
   #ticks = 0;
   /** When this node began to lead, in its ticks. */
@@ -54,9 +63,10 @@ export class ObservedRaft extends Raft {
     this.#electionTicks = options.electionTicks;
     this.#windowIsSmall = (options.limits?.inflightMessagesMax ?? 64) < 16;
     this.#configurationIndex = this.status().configurationIndex;
-    if (restored.baseIndex > 0) this.#placed.push(restored.baseIndex);
+    const { baseIndex, baseConfiguration } = restored;
+    if (baseIndex > 0) this.#placed.push({ index: baseIndex, configuration: baseConfiguration });
     for (const { index, configuration } of restored.entries) {
-      if (configuration !== undefined) this.#placed.push(index);
+      if (configuration !== undefined) this.#placed.push({ index, configuration });
     }
   }
 
@@ -179,6 +189,7 @@ export class ObservedRaft extends Raft {
 
   override onPeerRestarted(peer: NodeId): void {
     if (this.#stateOf(peer) === "replicate") this.#counters.hit("peer restarted");
+    this.#matches.delete(peer);
     super.onPeerRestarted(peer);
   }
 
@@ -272,19 +283,23 @@ export class ObservedRaft extends Raft {
   /** The latest configuration of the log is the one in force, but for a spare that was told. */
   #place({ reset, truncateFrom, append }: Effects): void {
     const placed = this.#placed;
-    if (reset !== undefined) placed.splice(0, placed.length, reset.index);
-    while (truncateFrom !== undefined && placed.at(-1)! >= truncateFrom) placed.pop();
-    for (const entry of append) if (entry.type === "configuration") placed.push(entry.index);
+    if (reset !== undefined) placed.splice(0, placed.length, reset);
+    while (truncateFrom !== undefined && placed.at(-1)!.index >= truncateFrom) placed.pop();
+    for (const entry of append) if (entry.type === "configuration") placed.push(entry);
   }
 
   /** One change at a time, and nobody leads who is not part of it any more. */
   #checkConfiguration(effects: Effects): void {
     const { configuration, configurationIndex, established } = this.status();
-    const latest = this.#placed.at(-1) ?? 0;
+    const latest = this.#placed.at(-1);
     const isTold = configurationIndex === this.#toldIndex && configurationIndex > this.commitIndex;
     require(
-      configurationIndex === latest || isTold,
-      () => `n${this.#id} obeys entry ${configurationIndex}, its log has one at ${latest}`,
+      configurationIndex === (latest?.index ?? 0) || isTold,
+      () => `n${this.#id} obeys entry ${configurationIndex}, its log has one at ${latest?.index}`,
+    );
+    require(
+      latest?.index !== configurationIndex || isSame(configuration, latest.configuration),
+      () => `n${this.#id} obeys another configuration than that of entry ${latest?.index}`,
     );
     if (this.role !== "leader") return;
     const appended = effects.append.filter((entry) => entry.type === "configuration").length;
@@ -306,8 +321,19 @@ export class ObservedRaft extends Raft {
       counters.hit("leader elected");
     }
     const { configuration, configurationIndex, removed, peers } = this.status();
-    for (const { id, nextIndex, matchIndex } of peers) {
+    if (!leads || this.term !== this.#lastTerm) this.#matches.clear();
+    for (const { id, nextIndex, matchIndex, recovering } of peers) {
       require(nextIndex > matchIndex, () => `n${this.#id} goes back with n${id}`);
+      const known = this.#matches.get(id) ?? 0;
+      // One that lost a part of its log says so, and is believed.
+      require(
+        recovering || matchIndex >= known,
+        () => `n${this.#id} takes back that n${id} holds ${known}`,
+      );
+      this.#matches.set(id, matchIndex);
+    }
+    for (const id of this.#matches.keys()) {
+      if (!peers.some((peer) => peer.id === id)) this.#matches.delete(id);
     }
     this.#checkConfiguration(effects);
     if (this.#wasLeader && !leads && removed && this.term === this.#lastTerm) {
@@ -324,4 +350,9 @@ export class ObservedRaft extends Raft {
     this.#wasLeader = leads;
     this.#lastTerm = this.term;
   }
+}
+
+function isSame(one: Configuration, other: Configuration): boolean {
+  if (one === other) return true;
+  return String(encodeConfiguration(one)) === String(encodeConfiguration(other));
 }

@@ -13,9 +13,7 @@ export function rotOne(
 ): { readonly path: string; readonly offset: number } | undefined {
   const path = world.pick(paths);
   if (path === undefined) return undefined;
-  const file = disk.open(path, { create: false });
-  const size = file.size();
-  file.close();
+  const size = disk.peek(path, 0, Infinity).length;
   if (size === 0) return undefined;
   const offset = world.below(world.chance(700) ? Math.min(size, USED_BYTES) : size);
   const flip = 1 << world.below(8);

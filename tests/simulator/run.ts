@@ -199,7 +199,7 @@ class Run {
     world.tell(0, () => "heals");
     for (const node of this.#cluster.nodes) {
       if (node.life !== undefined) world.resume(node.life);
-      node.healDisk();
+      node.disk.heal();
     }
     // Whatever is half done may end, and everybody gets a chance to start.
     this.#wait("start", () => {
@@ -210,10 +210,9 @@ class Run {
       this.#wait("make damage good", () => !this.#cluster.anyRecovers());
     }
     const core = this.#cluster.drawCore();
-    if (core === undefined) {
-      this.#counters.count("seeds without a majority left");
-      return;
-    }
+    if (core === undefined) this.#counters.count("seeds without a majority left");
+    if (this.#settings.beyond) return this.#askEverybody();
+    if (core === undefined) return;
     for (const node of this.#cluster.nodes) {
       // A learner that seemed well a moment ago must not become a voter that is gone.
       node.running?.membership.stop();
@@ -226,6 +225,23 @@ class Run {
     for (let probe = 0; probe < PROBES; probe++) this.#probe(core);
     this.#wait("answer everybody", () => core.every((node) => !node.running?.sessions.open));
     this.#waitForAgreement(core);
+    const configuration = this.#leader(core)?.running?.raft.status().configuration;
+    for (const node of core) {
+      if (configuration !== undefined && isReplica(configuration, node.id)) node.checkAtEnd();
+    }
+  }
+
+  /** Nobody needs to be able to answer; whoever does is checked. */
+  #askEverybody(): void {
+    const { electionTicks, tickUs } = this.#settings;
+    for (let probe = 0; probe < PROBES; probe++) {
+      this.#until(4 * electionTicks * tickUs, () => false);
+      for (const node of this.#cluster.nodes) {
+        this.#cluster.writeOn(node);
+        node.running?.sessions.read();
+      }
+    }
+    this.#until(4 * electionTicks * tickUs, () => false);
   }
 
   #probe(core: readonly SimulatedNode[]): void {

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
+import { beyond } from "./beyond.ts";
 import { misfits } from "./mutation.ts";
+import { PAGES_MODE } from "./page_machine.ts";
 import { runRange } from "./pool.ts";
 import { type RunResult, runSeed } from "./run.ts";
 import { Tally } from "./tally.ts";
@@ -9,6 +11,7 @@ const MAIN = new URL("main.ts", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
 /** Seeds of every test run; more of them by `SIMULATOR_SEEDS`. */
 const SEEDS = Number(process.env["SIMULATOR_SEEDS"] ?? 2000);
+const SEEDS_BEYOND = Math.ceil(SEEDS / 5);
 const FROM = Number(process.env["SIMULATOR_FROM"] ?? 1);
 /** Runs of so many seeds reach every mark, by far. */
 const SEEDS_FOR_MARKS = 2000;
@@ -33,6 +36,16 @@ test(`a cluster keeps its promises under ${SEEDS} mixtures of faults`, async () 
   expect(tally.counters.get("seeds run twice")).toBeGreaterThanOrEqual(Math.floor(SEEDS / 64));
   if (SEEDS >= SEEDS_FOR_MARKS) expect(tally.counters.missing()).toEqual([]);
 }, 300_000);
+
+test(`beyond the promise nodes refuse and do not lie, in ${SEEDS_BEYOND} runs`, async () => {
+  const range = { from: FROM, count: SEEDS_BEYOND, failuresMax: 1, jobs: 2 };
+  const tally = await runRange({ ...range, options: ["--beyond"] }, (seed) => {
+    return runSeed(seed, undefined, beyond(PAGES_MODE));
+  });
+  expect(tally.failures).toEqual([]);
+  expect(tally.seeds).toBe(SEEDS_BEYOND);
+  expect(tally.counters.get("seeds without a majority left")).toBeGreaterThan(SEEDS_BEYOND / 8);
+}, 120_000);
 
 test("the same seeds give the same runs, also on another engine", () => {
   const from = 4242;

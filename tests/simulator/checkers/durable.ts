@@ -16,7 +16,7 @@ type Step =
   | { readonly type: "recovered" };
 
 /** In place of the term of an entry that a snapshot or a compaction made go. */
-const GONE = -1;
+export const GONE = -1;
 
 /** Term, vote, and the term of every entry, as found on a disk. */
 export interface Found {

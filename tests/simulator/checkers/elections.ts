@@ -1,5 +1,6 @@
 /** At most one leader in a term, one vote of a node in a term, both for ever. */
-import type { Message, NodeId, Term } from "../../../lib/raft/types.ts";
+import type { Configuration, Message, NodeId, Term } from "../../../lib/raft/types.ts";
+import { decides } from "./quorum.ts";
 import { require } from "./violation.ts";
 
 /** Terms, leaders and votes as everybody could have seen them. */
@@ -17,12 +18,23 @@ export class Elections {
     return Math.max(0, ...this.#leaders.keys());
   }
 
-  /** A node leads in a term. Returns whether that is new. */
-  leads(id: NodeId, term: Term): boolean {
+  /**
+   * A node leads in a term. Returns whether that is new.
+   *
+   * @param possible The configurations that may have been in force in its log when votes counted.
+   */
+  leads(id: NodeId, term: Term, possible: () => readonly Configuration[]): boolean {
     const known = this.#leaders.get(term);
     require(known === undefined || known === id, () => `n${known} and n${id} lead in term ${term}`);
+    if (known !== undefined) return false;
     this.#leaders.set(term, id);
-    return known === undefined;
+    const votedForIt = (voter: NodeId) =>
+      voter === id || this.#votes.get(`${voter}@${term}`) === id;
+    require(
+      possible().some((configuration) => decides(configuration, votedForIt)),
+      () => `n${id} leads in term ${term} without the votes of a quorum`,
+    );
+    return true;
   }
 
   /** A node sent a message; one that shows its vote commits it for ever. */

@@ -5,6 +5,7 @@
 import type { Configuration, Entry, LogIndex, Term } from "../../../lib/raft/types.ts";
 import type { Chain } from "../../../lib/wire/chain.ts";
 import type { Content, Ran, Reference } from "../database.ts";
+import { GONE } from "./durable.ts";
 import { require } from "./violation.ts";
 
 interface Committed {
@@ -79,6 +80,14 @@ export class History {
       known !== undefined && known.chain.a === chain?.a && known.chain.b === chain.b,
       () => `${who} commits another history up to entry ${index}`,
     );
+  }
+
+  /** A disk holds the terms of a log: what was committed comes first, unless it was compacted. */
+  isPrefixOf(terms: readonly Term[], who: string): void {
+    const wrong = this.entries.findIndex(({ term }, at) => {
+      return terms[at] !== term && terms[at] !== GONE;
+    });
+    require(wrong === -1, () => `the disk of ${who} does not hold entry ${wrong + 1} at the end`);
   }
 
   /** The pages of a node that applied everything up to `index`. */

@@ -179,7 +179,7 @@ export class Oracle {
     const { raft, log } = running;
     const { term } = raft;
     require(!node.durable.recovering, () => `n${node.id} leads, and may have forgotten`);
-    if (this.elections.leads(node.id, term)) {
+    if (this.elections.leads(node.id, term, () => configurationsSince(log, seen.lastIndex))) {
       seen.inherited = raft.lastIndex - raft.commitIndex;
       const index = this.history.lastBefore(term);
       require(
