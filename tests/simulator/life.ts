@@ -148,6 +148,8 @@ export class Life implements RunningView {
 
   #copy(index: LogIndex, resume: () => void): void {
     const { machine, sessions, owner } = this;
+    // The power may have gone while everything before it was written.
+    if (!owner.alive) return;
     const world = this.#world;
     world.tell(owner.nodeId, () => `begins a checkpoint of ${index}`);
     const end = () => {
@@ -163,6 +165,8 @@ export class Life implements RunningView {
         // The pages go on without it, and a later one is made from the start.
         world.tell(owner.nodeId, () => `gives the checkpoint of ${index} up: ${String(error)}`);
         this.#counters.hit("checkpoint failed");
+        // What was copied may be lost, and no later sync would tell: a start copies it again.
+        if (!isDiskFull(error) && String(error).includes("/main.db")) return this.fail(error);
         return end();
       }
       next();
