@@ -14,10 +14,19 @@ export interface Edit {
 export interface Mutant {
   readonly name: string;
   readonly edits: readonly Edit[];
+  /** Whether it shows only over real SQLite. */
+  readonly sqlite?: boolean;
 }
 
 function mutant(name: string, ...edits: readonly (readonly [string, string, string])[]): Mutant {
   return { name, edits: edits.map(([file, search, replace]) => ({ file, search, replace })) };
+}
+
+function sqliteMutant(
+  name: string,
+  ...edits: readonly (readonly [string, string, string])[]
+): Mutant {
+  return { ...mutant(name, ...edits), sqlite: true };
 }
 
 const ELECTION = "lib/raft/election.ts";
@@ -28,6 +37,7 @@ const QUORUM = "lib/raft/quorum.ts";
 const READS = "lib/raft/reads.ts";
 const RAFT = "lib/raft/raft.ts";
 const REPLICA = "lib/replica/replica.ts";
+const SQLITE_MACHINE = "lib/replica/sqlite_machine.ts";
 
 /** A leader that looks for the place where logs agree in larger steps. */
 const FAR_BACK: readonly [string, string, string] = [
@@ -413,6 +423,39 @@ const LOG: readonly Mutant[] = [
   ]),
 ];
 
+const SQLITE: readonly Mutant[] = [
+  sqliteMutant("the WAL of an earlier run is used", [
+    SQLITE_MACHINE,
+    "if (this.#disk.exists(stale)) this.#disk.remove(stale);",
+    "assert(stale.startsWith(path), stale);",
+  ]),
+  sqliteMutant("nobody knows of a checkpoint that was cut off", [
+    SQLITE_MACHINE,
+    "    this.#writeRecord({ completeIndex: this.#record.completeIndex, fuzzyIndex: index });",
+    "    assert(index > 0, `checkpoint at ${index}`);",
+  ]),
+  sqliteMutant("nothing is taken back when leadership is lost", [
+    SQLITE_MACHINE,
+    "this.#opened().rewind(seq)",
+    "this.#opened().rewind(Math.max(seq, this.lastSeq()))",
+  ]),
+  sqliteMutant("an open transaction outlives leadership", [
+    "lib/session/executor.ts",
+    "    for (const { connection } of this.#streams.values()) connection.close();\n",
+    "",
+  ]),
+  sqliteMutant("parts of a batch are applied backwards", [
+    SQLITE_MACHINE,
+    "  return parts.reverse();",
+    "  return parts;",
+  ]),
+  sqliteMutant("a new office goes on with the batch of the last one", [
+    SQLITE_MACHINE,
+    "  lead(): number {\n    this.#first = true;\n",
+    "  lead(): number {\n",
+  ]),
+];
+
 /** All of them. */
 export const MUTANTS: readonly Mutant[] = [
   ...VOTES,
@@ -421,4 +464,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...READ,
   ...DRIVER,
   ...LOG,
+  ...SQLITE,
 ];

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { libraryPath } from "../../ffi/open.ts";
 import { type Edit, type Mutant, MUTANTS } from "./mutants.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -58,14 +59,15 @@ export function runMutants(names: readonly string[], seedsMax = SEEDS_MAX): numb
 }
 
 function runMutant(
-  { edits }: Mutant,
+  { edits, sqlite = false }: Mutant,
   seedsMax: number,
 ): { readonly seeds: string; readonly reason: string } | undefined {
   const folder = mkdtempSync(join(tmpdir(), "mutant-"));
   try {
     mkdirSync(join(folder, "tests"));
-    cpSync(join(ROOT, "lib"), join(folder, "lib"), { recursive: true });
-    cpSync(join(ROOT, "tests/simulator"), join(folder, "tests/simulator"), { recursive: true });
+    for (const name of ["lib", "ffi", "tests/simulator"]) {
+      cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+    }
     for (const name of ["package.json", "tsconfig.json"]) {
       cpSync(join(ROOT, name), join(folder, name));
     }
@@ -75,8 +77,10 @@ function runMutant(
     }
     const main = join(folder, "tests/simulator/main.ts");
     const runtime = "Deno" in globalThis ? ["run", "-A", main] : [main];
-    const run = spawnSync(process.execPath, [...runtime, "--seeds", String(seedsMax)], {
+    const args = [...runtime, ...(sqlite ? ["--sqlite"] : []), "--seeds", String(seedsMax)];
+    const run = spawnSync(process.execPath, args, {
       encoding: "utf8",
+      env: { ...process.env, DQLITE_LIBRARY: libraryPath() },
       timeout: SECONDS_MAX * 1000,
       maxBuffer: 1 << 28,
     });
