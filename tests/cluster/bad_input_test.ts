@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { crc32c } from "../../lib/base/crc32c.ts";
 import { countVoters, type NodeProcess } from "../../lib/demo/nodes.ts";
 import { pause, waitUntil } from "../../lib/demo/wait.ts";
 import { freePorts } from "../../lib/io/process.ts";
@@ -119,11 +120,12 @@ test("a folder of a newer format is left alone", async () => {
   await onCluster({ count: 1 }, async ({ nodes, addNode }) => {
     const { folder } = nodes[0]!;
     await nodes[0]!.stop();
-    const identity = Object.keys(contents(folder)).find((path) => {
-      return statSync(path).size < 4_096 && /"format": *1\b/.test(readFileSync(path, "utf8"));
-    });
-    const text = readFileSync(identity!, "utf8");
-    writeFileSync(identity!, text.replace(/"format": *1\b/, '"format":99'));
+    const identity = `${folder}/identity.json`;
+    const newer = readFileSync(identity, "utf8").replace(/"format": *1\b/, '"format": 99');
+    // Only with a checksum that fits it is newer; else it would be damaged, and mended.
+    const covered = newer.slice(0, newer.lastIndexOf('"checksum"'));
+    const checksum = crc32c(new TextEncoder().encode(covered)).toString(16).padStart(8, "0");
+    writeFileSync(identity, `${covered}"checksum": "${checksum}"\n}\n`);
     const before = contents(folder);
     const output = await refusal(await addNode("older", { folder }));
     expect(output).toContain("99");
