@@ -113,15 +113,10 @@ const VOTES: readonly Mutant[] = [
     "    return this.recovery === undefined ? this.matchIndex : 0;",
     "    return this.matchIndex;",
   ]),
-  mutant("a log counts as whole without asking where the leader's ends", [
+  mutant("a log counts as whole before it is as long as the leader's", [
     "lib/raft/recovery.ts",
     "  if (goalIndex === undefined || matchIndex < goalIndex) return;",
-    "  if (state.recovery === undefined || matchIndex < (goalIndex ?? 0)) return;",
-  ]),
-  mutant("a log that was cut is taken to hold what the checkpoint knows to be committed", [
-    STATE,
-    "    : restored.baseIndex;\n",
-    "    : Math.min(restored.commitIndex, log.lastIndex);\n",
+    "  if (goalIndex === undefined) return;",
   ]),
   mutant("answers of an old term count", [
     "lib/raft/step.ts",
@@ -369,15 +364,11 @@ const LOG: readonly Mutant[] = [
     "const recovering = newestSlot.recovering || givenUp !== undefined;",
     "const recovering = givenUp !== undefined;",
   ]),
-  mutant("damage is cut off though a vote may be lost", [
-    "lib/log/recovery_table.ts",
-    '{ name: `${name}, one slot damaged`, when: { ...when, slots: [1] }, verdict: "corrupt" },',
-    '{ name: `${name}, one slot damaged`, when: { ...when, slots: [1] }, verdict: "recover" },',
-  ]),
   mutant("a log counts as whole before what makes it so is durable", [
-    "lib/log/log_writer.ts",
-    "    this.#queue.pushRecovered();\n    this.#schedule();",
-    "    if (!this.#busy) this.#slots.setRecovered(() => {});\n    this.#schedule();",
+    "lib/log/record_queue.ts",
+    '    if (this.#items[0]?.type === "recovered") {\n      this.#items.shift();',
+    '    const early = this.#items.findIndex((item) => item.type === "recovered");\n' +
+    "    if (early >= 0) {\n      this.#items.splice(early, 1);",
   ]),
   mutant("truncations are forgotten by a restart", [
     "lib/log/segment_log.ts",

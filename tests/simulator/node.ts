@@ -242,6 +242,7 @@ export class SimulatedNode implements Endpoint, NodeView {
       recovered: () => {
         counters.hit("damage made good");
         this.disk.recovered();
+        oracle.recovers(this);
       },
       readBack: () => counters.hit("entry read back from disk"),
     });

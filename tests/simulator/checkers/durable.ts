@@ -116,6 +116,11 @@ export class Durable {
     this.#done = mark;
   }
 
+  /** The term of an entry that it may have acknowledged before the last damage. */
+  promisedTerm(index: LogIndex): Term | undefined {
+    return this.#promised[index - 1];
+  }
+
   /** Whether a start found the entries that {@linkcode check} demands. */
   fits(found: Found): boolean {
     const terms = [...this.terms];

@@ -165,6 +165,16 @@ export class Oracle {
     }
   }
 
+  /** A node says that its log lacks nothing any more that it acknowledged. */
+  recovers({ id, durable }: NodeView): void {
+    this.history.entries.forEach(({ term }, at) => {
+      require(
+        durable.promisedTerm(at + 1) !== term || durable.holds(at + 1, term),
+        () => `n${id} takes its log for whole without the committed entry ${at + 1}`,
+      );
+    });
+  }
+
   /** Entries are about to be applied. */
   applies(node: NodeView, index: LogIndex): void {
     require(
