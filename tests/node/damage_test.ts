@@ -1,50 +1,16 @@
 import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseError } from "../../lib/base/errors.ts";
-import { Node } from "../../lib/node.ts";
-import type { NodeOptions } from "../../lib/node_options.ts";
+import type { Node } from "../../lib/node.ts";
 import { createLog } from "../../lib/observe/log.ts";
 import { SEGMENT_DATA_AT } from "../../lib/wire/segment_header.ts";
+import { cleanUp, newFolder, start, TIMEOUT_MS, view, waitFor } from "./harness.ts";
 
-const TIMEOUT_MS = 30_000;
-const cleanups: (() => Promise<void> | void)[] = [];
+/** A node that gets what it gave up from the leader may need this long. */
+const REPAIR_MS = 15_000;
 
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "dqlite-damage-"));
-  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-async function start(options: NodeOptions): Promise<Node> {
-  const node = await Node.start({ listen: "127.0.0.1:0", http: "127.0.0.1:0", ...options });
-  cleanups.push(() => node.stop());
-  return node;
-}
-
-async function waitFor(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const untilMs = performance.now() + 15_000;
-  while (!await holds()) {
-    if (performance.now() > untilMs) throw new Error(`Not in time: ${what}`);
-    await Bun.sleep(20);
-  }
-}
-
-interface View {
-  readonly role: string;
-  readonly recovering: boolean;
-  readonly lastIndex: number;
-  readonly members: readonly { readonly id: number; readonly role: string }[];
-}
-
-async function view(node: Node): Promise<View> {
-  return await (await fetch(`${node.httpUrl}/cluster`)).json() as View;
-}
+afterEach(cleanUp);
 
 async function digest(node: Node): Promise<{ index: number; sha256: string }> {
   return await (await fetch(`${node.httpUrl}/cluster/digest`)).json() as never;
@@ -71,14 +37,14 @@ test("a node with a damaged log gets what it lost from the leader, and votes aga
   const third = await start({ dir: folders[2]!, join: [first.address] });
   await waitFor("three voters", async () => {
     return (await view(first)).members.filter(({ role }) => role === "voter").length === 3;
-  });
+  }, REPAIR_MS);
   const client = first.client();
   await client.execute("CREATE TABLE t (a)");
   for (let i = 0; i < 20; i++) await client.execute("INSERT INTO t VALUES (?)", [i]);
   // The databases hold more than what is left of the log.
   await waitFor("the third to hold all", async () => {
     return (await digest(third)).index === (await digest(first)).index;
-  });
+  }, REPAIR_MS);
   await fetch(`${third.httpUrl}/cluster/checkpoint`, { method: "POST" });
   for (let i = 0; i < 5; i++) await client.execute("INSERT INTO t VALUES (?)", [i]);
   const { address: listen, httpUrl } = third;
@@ -92,10 +58,10 @@ test("a node with a damaged log gets what it lost from the leader, and votes aga
     wallMs: () => Date.now(),
   });
   const again = await start({ dir: folders[2]!, listen, http: new URL(httpUrl).host, log });
-  await waitFor("all to be made good", async () => !(await view(again)).recovering);
+  await waitFor("all to be made good", async () => !(await view(again)).recovering, REPAIR_MS);
   await waitFor("the same index", async () => {
     return (await digest(again)).index === (await digest(first)).index;
-  });
+  }, REPAIR_MS);
   expect((await digest(again)).sha256).toBe((await digest(first)).sha256);
   expect(await count(again)).toBe(25);
   const text = lines.join("\n");

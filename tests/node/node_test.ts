@@ -1,47 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createClient } from "@libsql/client/web";
-import { Node } from "../../lib/node.ts";
-import type { NodeOptions } from "../../lib/node_options.ts";
+import type { Node } from "../../lib/node.ts";
+import { cleanUp, newFolder, start, TIMEOUT_MS, view, waitFor } from "./harness.ts";
 
-const TIMEOUT_MS = 30_000;
-const cleanups: (() => Promise<void> | void)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "dqlite-node-"));
-  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-async function start(options: NodeOptions): Promise<Node> {
-  const node = await Node.start({ listen: "127.0.0.1:0", http: "127.0.0.1:0", ...options });
-  cleanups.push(() => node.stop());
-  return node;
-}
-
-async function waitFor(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const untilMs = performance.now() + 10_000;
-  while (!await holds()) {
-    if (performance.now() > untilMs) throw new Error(`Not in time: ${what}`);
-    await Bun.sleep(20);
-  }
-}
-
-interface View {
-  readonly role: string;
-  readonly appliedIndex: number;
-  readonly members: readonly { readonly role: string }[];
-}
-
-async function view(node: Node): Promise<View> {
-  return await (await fetch(`${node.httpUrl}/cluster`)).json() as View;
-}
+afterEach(cleanUp);
 
 async function digest(node: Node): Promise<{ index: number; sha256: string }> {
   return await (await fetch(`${node.httpUrl}/cluster/digest`)).json() as never;

@@ -2,17 +2,14 @@ import { afterEach, expect, test } from "bun:test";
 import {
   closeSync,
   existsSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   readSync,
   renameSync,
-  rmSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseError } from "../../lib/base/errors.ts";
 import { runCli } from "../../lib/cli/run.ts";
@@ -20,28 +17,11 @@ import { NodeDisk } from "../../lib/io/disk_node.ts";
 import type { Program } from "../../lib/io/program.ts";
 import { inspectLog } from "../../lib/log/inspect.ts";
 import { segmentPath } from "../../lib/log/segment_files.ts";
-import { Node } from "../../lib/node.ts";
-import type { NodeOptions } from "../../lib/node_options.ts";
+import type { Node } from "../../lib/node.ts";
 import { writeCheckpoint } from "../../lib/replica/checkpoint_record.ts";
+import { cleanUp, newFolder, start, TIMEOUT_MS } from "./harness.ts";
 
-const TIMEOUT_MS = 30_000;
-const cleanups: (() => Promise<void> | void)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "dqlite-recover-"));
-  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-async function start(options: NodeOptions): Promise<Node> {
-  const node = await Node.start({ listen: "127.0.0.1:0", http: "127.0.0.1:0", ...options });
-  cleanups.push(() => node.stop());
-  return node;
-}
+afterEach(cleanUp);
 
 async function insert(node: Node, first: number, last: number): Promise<void> {
   for (let i = first; i <= last; i++) {
