@@ -19,14 +19,14 @@ import { decide, type Observation, type Verdict } from "./recovery_table.ts";
 import { Replay } from "./replay.ts";
 import { segmentPath, segmentSequences } from "./segment_files.ts";
 import type { SegmentStarts } from "./segment_starts.ts";
-import { hasLaterUnit, scanUnit } from "./segment_scan.ts";
+import { hasLaterUnit, isBatchHead, scanUnit } from "./segment_scan.ts";
 import { newestSlot, readSlots, SLOT_NAMES, type SlotFinding } from "./slots.ts";
 import { isZero } from "./zero_map.ts";
 
 /** Bytes that a batch, of which one is rotten, would still have more of. */
 const STRAY_BYTES_MAX = 4;
 
-/** A close record with a few wrong bytes. What it says is known, so it is written again. */
+/** A close record that is damaged. What it says is known, so it is written again. */
 export interface RottenClose {
   readonly sequence: number;
   readonly offset: number;
@@ -270,7 +270,7 @@ class SegmentsReader {
       const blank = knownEnd === undefined && isZero(bytes, at, Math.min(at + 8, bytes.length));
       if (blank && isZero(bytes, at, bytes.length)) break;
       if (stop?.sequence === sequence && stop.offset === at) break;
-      const unit = this.#unit(bytes, at, header);
+      const unit = this.#unit(bytes, at, header, knownEnd);
       if (unit.type === "damage") {
         if (unreadable !== undefined) break;
         const { unwrittenSector, offset } = unit;
@@ -295,25 +295,36 @@ class SegmentsReader {
     return unreadable;
   }
 
-  /** What is at `at`, where a rotten close record is as good as a whole one. */
+  /**
+   * What is at `at`. A close record that is damaged is as good as a whole one when most of its
+   * bytes are right, or when what comes behind its place shows that it was there.
+   */
   #unit(
     bytes: Uint8Array,
     at: number,
     { sequence, salt }: SegmentHeader,
+    knownEnd: number | undefined,
   ): ReturnType<typeof scanUnit> {
     const { replay } = this;
-    const unit = scanUnit(bytes, at, bytes.length, salt, replay.lastBatch + 1);
+    const next = replay.lastBatch + 1;
+    const unit = scanUnit(bytes, at, bytes.length, salt, next);
     if (unit.type !== "damage" || replay.openBatchAt === undefined) return unit;
     const whole = encodeClose(replay.lastBatch, replay.table.last.chain, salt, at);
     const end = at + whole.length;
     if (end > bytes.length) return unit;
-    let wrong = 0;
-    for (let i = 0; i < whole.length; i++) if (bytes[at + i] !== whole[i]) wrong++;
-    if (wrong > STRAY_BYTES_MAX) return unit;
+    // No batch is as short as that.
+    const isFollowed = end === knownEnd || isBatchHead(bytes, end, salt, next);
+    if (!isFollowed && countWrong(bytes, at, whole) > STRAY_BYTES_MAX) return unit;
     this.rottenCloses.push({ sequence, offset: at, bytes: whole });
     bytes.set(whole, at);
     return { type: "close", number: replay.lastBatch, end };
   }
+}
+
+function countWrong(bytes: Uint8Array, at: number, expected: Uint8Array): number {
+  let wrong = 0;
+  for (let i = 0; i < expected.length; i++) if (bytes[at + i] !== expected[i]) wrong++;
+  return wrong;
 }
 
 function newReplay(base: SegmentHeader | undefined): Replay {

@@ -131,6 +131,17 @@ function scanRecords(
   return { type: "batch", number, chainBefore: opening.chain, body, records, end };
 }
 
+/** Whether batch `number` begins at `at`. */
+export function isBatchHead(
+  bytes: Uint8Array,
+  at: number,
+  salt: number,
+  number: number,
+): boolean {
+  const head = decodeRecordHead(bytes, at, recordSeed(salt, at));
+  return head?.type === "batch" && head.index === number;
+}
+
 /**
  * Whether anything valid that was written after batch `number` was durable lies in
  * `bytes[from, end)`: a later batch, or a close record of this or a later one.

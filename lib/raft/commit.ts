@@ -7,7 +7,7 @@ import { isRemovedBy, type PlacedConfiguration } from "./configuration.ts";
 import { continueChange } from "./membership.ts";
 import { quorumValue } from "./quorum.ts";
 import { becomeFollower } from "./role.ts";
-import { configurationOf, type Leadership, type State } from "./state.ts";
+import { configurationOf, isPromotable, type Leadership, type State } from "./state.ts";
 import type { LogIndex, Term } from "./types.ts";
 
 /** Moves the commit index forward to `index`; anything lower changes nothing. */
@@ -59,6 +59,8 @@ export function commitByHint(state: State, index: LogIndex, term: Term): void {
   if (index <= state.commitIndex || state.leadership !== undefined) return;
   if (state.log.termAt(index) !== term) return;
   commitTo(state, index);
-  // A candidate may learn just so that it was removed.
-  if (state.removed && state.role !== "follower") becomeFollower(state, state.term, undefined);
+  // A candidate may learn just so that it was removed, or that it votes no more.
+  if (state.role !== "follower" && !isPromotable(state)) {
+    becomeFollower(state, state.term, undefined);
+  }
 }

@@ -7,6 +7,7 @@ import {
   appendEntry,
   configurationOf,
   drawTimeout,
+  isPromotable,
   type Leadership,
   type State,
   writeHardState,
@@ -72,6 +73,7 @@ export function becomeCandidate(state: State): void {
 export function becomeLeader(state: State): void {
   assert(state.role === "candidate", `a ${state.role} won an election`);
   assert(state.votedFor === state.id, "a candidate votes for itself");
+  assert(isPromotable(state), "who votes no more does not lead");
   assert(state.durable.leaderTerm >= state.term, "a leader's term is durable");
   const index = state.log.lastIndex + 1;
   state.role = "leader";

@@ -8,7 +8,7 @@ import type { StateMachine } from "./state_machine.ts";
  */
 export function boundaryIndex(
   index: LogIndex,
-  log: Pick<RaftLog, "baseIndex" | "entries">,
+  log: Pick<RaftLog, "baseIndex" | "entries" | "termAt">,
   machine: Pick<StateMachine, "partOf">,
 ): LogIndex {
   let isInside = false;
@@ -16,8 +16,9 @@ export function boundaryIndex(
     const entry = log.entries(at, at, Infinity)?.[0];
     if (entry?.type !== "command") continue;
     const { first, last } = machine.partOf(entry.payload);
-    // The batch may be one that was given up, which only the next one would show.
-    if (!isInside && last) return index;
+    // A batch is over with the office of its leader. Within it, only the next batch would show that
+    // this one was given up.
+    if (!isInside && (last || entry.term !== log.termAt(index))) return index;
     if (first) return at - 1;
     isInside = true;
   }

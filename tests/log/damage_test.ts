@@ -94,6 +94,37 @@ test("a rotten close record is written again", () => {
   expect(segment(snapshot(disk.crash(() => false)))).toBe(segment(whole)!);
 });
 
+/** One batch, with an entry of `size` bytes, and a close record that is lost with the power. */
+function withLostClose(size: number): Fixture {
+  const fixture = new Fixture({ segmentBytes: SEGMENT_DATA_AT + 8192 });
+  fixture.write({ hardState: TERM, entries: commands(1, 1, 1, size) });
+  const end = endOfRecords(fixture.disk);
+  fixture.disk.medium = {
+    read: (_path, _offset, bytes) => bytes,
+    writes: (operation) => operation !== "log close",
+  };
+  fixture.loop.pass(100);
+  fixture.loop.settle();
+  expect(endOfRecords(fixture.disk)).toBeGreaterThan(end);
+  return fixture;
+}
+
+test("a close record that was never written is known by what lies behind it", () => {
+  // It ends with a sector, begins with one, or lies across two.
+  for (let size = 100; size < 100 + SECTOR_BYTES; size += 8) {
+    for (const next of ["batch", "segment"]) {
+      const fixture = withLostClose(size);
+      fixture.write({ entries: commands(2, 2, 1, next === "batch" ? 100 : 7800) });
+      expect(fixture.disk.exists(segmentOf(2))).toBe(true);
+      const { log, disk } = fixture.restart();
+      expect([log.lastIndex, log.recovering, log.recovery.torn]).toEqual([2, false, undefined]);
+      const before = contents(log);
+      const again = new Fixture({ disk: disk.crash(() => false) });
+      expect(contents(again.log)).toEqual(before);
+    }
+  }
+});
+
 test("a node that recovers stays so until it is told otherwise, over restarts", () => {
   const fixture = new Fixture();
   fixture.write({ hardState: { term: 3, votedFor: 2 }, entries: commands(1, 4, 3) });

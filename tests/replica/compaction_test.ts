@@ -29,6 +29,13 @@ test("a boundary lies before the batch in parts that an index is inside of", () 
   expect(boundaries).toEqual([6, 6, 6, 9, 10, 11, 11, 13, 14, 16]);
 });
 
+test("a batch whose leader is not in office any more is inside of nothing", () => {
+  const { fixture, log, machine } = filled({ 19: 1, 20: 0 });
+  expect(boundaryIndex(20, log, machine)).toBe(18);
+  fixture.write({ entries: [{ type: "noop", index: 21, term: 2 }] });
+  expect([20, 21].map((at) => boundaryIndex(at, log, machine))).toEqual([18, 21]);
+});
+
 test("only what a complete checkpoint holds may go, less a trailing part", () => {
   const { log, machine, pins, clock } = filled();
   const index = (entries: number, bytes = 1e6) =>
