@@ -6,7 +6,7 @@
  */
 import { assert, present, unreachable } from "../base/assert.ts";
 import { MEMBERS_MAX } from "../base/limits.ts";
-import { isWeight, WEIGHT_MAX, weightOf } from "./priority.ts";
+import { DEFAULT_WEIGHT, isWeight, WEIGHT_MAX, weightOf } from "./priority.ts";
 import type {
   Configuration,
   ConfigurationChange,
@@ -217,29 +217,36 @@ function withId(ids: readonly NodeId[], id: NodeId): readonly NodeId[] {
   return [...ids, id].sort((a, b) => a - b);
 }
 
+/** The rule that a configuration breaks, with its values; undefined when its lists fit together. */
+export function brokenRule(configuration: Configuration): string | undefined {
+  const { voters, votersOutgoing, learners, standbys, spares, members } = configuration;
+  const memberIds = members.map(({ id }) => id);
+  for (const ids of [voters, votersOutgoing, learners, standbys, spares, memberIds]) {
+    if (!ids.every((id, at) => id > (ids[at - 1] ?? 0))) return `ids are not sorted: ${ids.join()}`;
+  }
+  if (members.length > MEMBERS_MAX) return `${members.length} members are too many`;
+  const lasting = [...voters, ...learners, ...standbys, ...spares];
+  const named = new Set([...lasting, ...votersOutgoing]);
+  if (new Set(lasting).size !== lasting.length) return `a node has two roles: ${lasting.join()}`;
+  for (const id of named) {
+    if (!memberIds.includes(id)) return `node ${id} has a role but is not a member`;
+  }
+  if (named.size !== members.length) return "a member has no role";
+  for (const { id, weight = DEFAULT_WEIGHT } of members) {
+    if (!isWeight(weight)) return `member ${id} has the weight ${weight}`;
+  }
+  return undefined;
+}
+
 /**
  * States what every configuration in a log satisfies.
  *
  * @throws {AssertionError} when it does not hold.
  */
 export function checkConfiguration(configuration: Configuration): void {
-  const { voters, votersOutgoing, learners, standbys, spares, members } = configuration;
-  const memberIds = members.map(({ id }) => id);
-  for (const ids of [voters, votersOutgoing, learners, standbys, spares, memberIds]) {
-    for (let i = 1; i < ids.length; i++) {
-      assert(ids[i - 1]! < ids[i]!, `ids are not sorted: ${ids.join()}`);
-    }
-  }
-  assert(voters.length > 0, "a configuration needs a voter");
-  assert(members.length <= MEMBERS_MAX, `${members.length} members are too many`);
-  const lasting = [...voters, ...learners, ...standbys, ...spares];
-  assert(new Set(lasting).size === lasting.length, `two roles: ${lasting.join()}`);
-  const ids = new Set([...lasting, ...votersOutgoing]);
-  assert(ids.size === members.length, "members and roles differ");
-  for (const member of members) {
-    assert(ids.has(member.id), `member ${member.id} has no role`);
-    assert(isWeight(weightOf(member)), `bad weight ${member.weight}`);
-  }
+  const problem = brokenRule(configuration);
+  assert(problem === undefined, problem ?? "");
+  assert(configuration.voters.length > 0, "a configuration needs a voter");
 }
 
 /** A configuration and the entry that holds it. */

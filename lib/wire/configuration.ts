@@ -1,5 +1,6 @@
 import { ByteReader, ByteWriter, FormatError } from "../base/bytes.ts";
 import { MEMBERS_MAX } from "../base/limits.ts";
+import { brokenRule } from "../raft/configuration.ts";
 import { DEFAULT_WEIGHT, weightOf } from "../raft/priority.ts";
 import type { Configuration, Member, NodeId } from "../raft/types.ts";
 
@@ -28,7 +29,7 @@ export function encodeConfiguration(configuration: Configuration): Uint8Array<Ar
 /**
  * Reads what {@linkcode encodeConfiguration} wrote, and nothing after it.
  *
- * @throws {FormatError} when the lists are not sorted, too long, or do not fit together.
+ * @throws {FormatError} when it breaks a rule of {@linkcode brokenRule}, or a list is too long.
  */
 export function decodeConfiguration(bytes: Uint8Array): Configuration {
   const reader = new ByteReader(bytes);
@@ -51,7 +52,8 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration {
     members: readWeights(reader, members),
   };
   reader.end();
-  requireMembers(configuration);
+  const problem = brokenRule(configuration);
+  if (problem !== undefined) throw new FormatError(problem);
   return configuration;
 }
 
@@ -78,30 +80,5 @@ function readIds(reader: ByteReader, what: string): NodeId[] {
   const count = readCount(reader, what);
   const ids: NodeId[] = [];
   for (let i = 0; i < count; i++) ids.push(reader.u53());
-  requireSorted(ids, what);
   return ids;
-}
-
-function requireSorted(ids: readonly NodeId[], what: string): void {
-  let previous = 0;
-  for (const id of ids) {
-    if (id <= previous) throw new FormatError(`Id ${id} follows ${previous} in the ${what}`);
-    previous = id;
-  }
-}
-
-/** The members are exactly the nodes of the five lists, and each has one role to come. */
-function requireMembers(configuration: Configuration): void {
-  const { voters, votersOutgoing, learners, standbys, spares, members } = configuration;
-  requireSorted(members.map((member) => member.id), "members");
-  const known = new Set(members.map((member) => member.id));
-  const named = new Set([...voters, ...votersOutgoing, ...learners, ...standbys, ...spares]);
-  for (const id of named) {
-    if (!known.has(id)) throw new FormatError(`Node ${id} has a role but is not a member`);
-  }
-  if (named.size !== known.size) throw new FormatError("A member has no role");
-  const lasting = [...voters, ...learners, ...standbys, ...spares];
-  if (new Set(lasting).size !== lasting.length) {
-    throw new FormatError(`A node has two roles: ${lasting.join()}`);
-  }
 }
