@@ -94,7 +94,7 @@ export class MemoryDisk implements Disk {
 
   /** Whether a sector can be read and counts as written, but is not on the medium. */
   isForgotten(path: string, sector: number): boolean {
-    return this.#content(path).isForgotten(sector);
+    return this.#lastContent(path).isForgotten(sector);
   }
 
   /** Bytes of all files. */
@@ -212,6 +212,15 @@ export class MemoryDisk implements Disk {
     this.#changes.push({ names: [[path, this.#names.get(path)]], folder: folderOf(path) });
     if (content === undefined) this.#names.delete(path);
     else this.#names.set(path, content);
+  }
+
+  /** Of a file, or of one whose removal may be lost. */
+  #lastContent(path: string): MemoryContent {
+    for (const { names } of this.#changes.toReversed()) {
+      const before = names.find(([name]) => name === path)?.[1];
+      if (!this.#names.has(path) && before !== undefined) return before;
+    }
+    return this.#content(path);
   }
 
   #content(path: string): MemoryContent {

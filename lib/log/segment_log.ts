@@ -245,6 +245,10 @@ export class SegmentLog implements RaftLog {
     return entries;
   }
 
+  prefixEnd(index: LogIndex): LogIndex {
+    return this.#starts.newestUpTo(index)?.before.index ?? this.baseIndex;
+  }
+
   truncatePrefix(index: LogIndex): void {
     assert(!this.#closed, "truncation of a closed log");
     assert(index <= this.#durableIndex, `truncation up to ${index}, beyond what is durable`);

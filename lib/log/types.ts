@@ -76,6 +76,8 @@ export interface RaftLog {
    * @throws {DatabaseError} `CORRUPT` when a checksum does not match.
    */
   entries(first: LogIndex, last: LogIndex, bytesMax: number): readonly Entry[] | undefined;
+  /** The last entry that {@linkcode truncatePrefix} forgets when it is given `index`. */
+  prefixEnd(index: LogIndex): LogIndex;
   /**
    * Forgets entries up to `index`, or fewer: whole segments go, so that `firstIndex` moves to the
    * first entry of one. They must be committed, applied and durable. Files go later, once what

@@ -58,6 +58,7 @@ function describeBody(message: Message | Outbound["message"]): string {
     }
     case "vote_response":
       return `${message.preVote ? " pre" : ""} ${message.granted ? "granted" : "refused"}` +
+        (message.recovering === true ? " recovering" : "") +
         ` commit=${message.commitIndex}@${message.commitTerm}`;
     case "append_request": {
       const entries = message.entries.map(describeEntry).join(", ");

@@ -62,7 +62,7 @@ function requestVotes(state: State, kind: { preVote: boolean; transfer: boolean 
 /** The candidate's own vote became durable. */
 export function onOwnVoteDurable(state: State): void {
   if (state.votes.has(state.id)) return;
-  state.votes.set(state.id, true);
+  state.votes.set(state.id, "yes");
   decide(state);
 }
 
@@ -80,10 +80,6 @@ export function onVoteRequest(state: State, from: NodeId, message: VoteRequest):
     refuseVote(state, from, false);
     return;
   }
-  if (state.recovery !== undefined) {
-    refuseVote(state, from, message.preVote);
-    return;
-  }
   const granted = message.preVote
     ? message.term > state.term && !hasLease(state) && isUpToDate(state, message)
     : mayVoteFor(state, from) && isUpToDate(state, message);
@@ -99,7 +95,8 @@ export function onVoteRequest(state: State, from: NodeId, message: VoteRequest):
     state.electionElapsed = 0;
   }
   // A granted pre-vote is about the term that was asked for; a refusal tells the voter's own.
-  respond(state, from, message.term, { preVote: message.preVote, granted: true });
+  const recovering = state.recovery === undefined ? {} : { recovering: true };
+  respond(state, from, message.term, { preVote: message.preVote, granted: true, ...recovering });
 }
 
 /** Denies a vote, telling the own term, which may be higher, and what is committed. */
@@ -112,7 +109,7 @@ function respond(
   state: State,
   to: NodeId,
   term: Term,
-  answer: { preVote: boolean; granted: boolean },
+  answer: { preVote: boolean; granted: boolean; recovering?: boolean },
 ): void {
   sendOnSync(state, to, { type: "vote_response", term, ...answer, ...commitHint(state) });
 }
@@ -137,7 +134,7 @@ export function onVoteResponse(
 ): void {
   const campaign = message.preVote ? "pre_candidate" : "candidate";
   if (state.role !== campaign || state.votes.has(from)) return;
-  state.votes.set(from, message.granted);
+  state.votes.set(from, !message.granted ? "no" : message.recovering === true ? "weak" : "yes");
   decide(state);
 }
 
@@ -150,7 +147,7 @@ function decide(state: State): void {
     startElection(state, false);
   } else {
     // Without the own vote on disk, a restart could vote again in this term.
-    if (state.votes.get(state.id) === true) becomeLeader(state);
+    if (state.votes.has(state.id)) becomeLeader(state);
   }
 }
 

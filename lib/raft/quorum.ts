@@ -58,19 +58,35 @@ function hasMajority(voters: readonly NodeId[], holds: (id: NodeId) => boolean):
   return count >= majority(voters.length);
 }
 
+/** Whether every majority of each half has a member that satisfies `holds`. */
+function isInEveryQuorum(configuration: Configuration, holds: (id: NodeId) => boolean): boolean {
+  return [configuration.voters, configuration.votersOutgoing].every((half) =>
+    half.length - half.filter(holds).length < majority(half.length)
+  );
+}
+
+/** A voter's answer: `weak` is the yes of one that may have forgotten entries, see recovery.ts. */
+export type Vote = "yes" | "weak" | "no";
+
 /** What the votes say so far. */
 export type VoteResult = "won" | "lost" | "pending";
 
 /**
- * Counts votes.
+ * Counts votes. A majority of each half elects, and each majority that may have committed something
+ * must have a member among those that vouch for it.
  *
- * @param votes Who answered, and whether the vote was granted. Only voters count.
+ * @param votes Who answered what. Only voters count.
  */
 export function tally(
   configuration: Configuration,
-  votes: ReadonlyMap<NodeId, boolean>,
+  votes: ReadonlyMap<NodeId, Vote>,
 ): VoteResult {
-  if (hasQuorum(configuration, (id) => votes.get(id) === true)) return "won";
-  const stillPossible = hasQuorum(configuration, (id) => votes.get(id) !== false);
-  return stillPossible ? "pending" : "lost";
+  /** @param missing What those who did not answer yet are taken to say. */
+  const isWon = (missing: Vote) => {
+    const vote = (id: NodeId) => votes.get(id) ?? missing;
+    return hasQuorum(configuration, (id) => vote(id) !== "no") &&
+      isInEveryQuorum(configuration, (id) => vote(id) === "yes");
+  };
+  if (isWon("no")) return "won";
+  return isWon("yes") ? "pending" : "lost";
 }

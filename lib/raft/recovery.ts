@@ -1,9 +1,13 @@
 /**
  * A node whose log was cut at damage: term and vote are certain, but it may have acknowledged
- * entries that it does not hold any more. Until that is made good it is *recovering*: it gives no
- * vote and does not campaign, as it might help somebody to lead who lacks an entry that it was
- * needed for. It follows, appends and answers; the leader sends to it, and counts nothing that it
- * holds.
+ * entries that it does not hold any more. Until that is made good it is *recovering*: it does not
+ * campaign, its vote is *weak*, and what it holds counts for nothing. It follows, appends and
+ * answers.
+ *
+ * A weak vote counts as a vote, so that a term has one leader, but vouches for no log. Whoever is
+ * elected needs a voter that does in each quorum that may have committed something. A majority of
+ * an odd number meets every other one, so weak votes change nothing there. With an even number they
+ * do: of two voters, the one that is whole can lead, and the other becomes whole again.
  *
  * ```
  *   follower ── any answer, with its nonce ─────────────▶ leader   notes L, where its log ends
@@ -18,11 +22,12 @@
  *   noted L after this start, which the nonce proves, so `e` is within L.
  * - X < T, and our vote, given before the damage, helped to elect the leader of T: at that moment
  *   we held `e`, and voted only for a log as up-to-date as ours.
- * - X < T, and our vote did not help: every quorum that elects meets the one that commits `e` in a
- *   node other than us, so the leader of T holds `e` as always (Raft, §5.4.3). It keeps what it
- *   has, so `e` is within L.
- * So a log that matches the leader's through L holds every such `e`; and as nobody was elected with
- * our help meanwhile, nothing else depends on what we had forgotten. Another leader begins anew.
+ * - X < T, and our vote did not help, or was weak: among those that vouched for the leader of T
+ *   there is a node other than us that commits `e`, so that leader holds `e` as always (Raft,
+ *   §5.4.3). It keeps what it has, so `e` is within L.
+ * So a log that matches the leader's through L holds every such `e`; and as nobody was elected
+ * because of what is left of our log, nothing else depends on what we had forgotten. Another leader
+ * begins anew.
  *
  * A term that may be lost could not be mended so. With five nodes: we voted for C in term t, and
  * forget it; the leader A of an earlier term counts us, and commits with B and us; C leads t with D

@@ -51,7 +51,7 @@ export function becomePreCandidate(state: State): void {
   state.role = "pre_candidate";
   state.votes.clear();
   // Asking changes nothing, so the own answer needs no write.
-  state.votes.set(state.id, true);
+  state.votes.set(state.id, "yes");
   resetElectionTimer(state);
 }
 

@@ -6,6 +6,7 @@ import { LogOutline } from "./log_outline.ts";
 import { limitsOf, type RaftLimits, type RaftOptions, type RestoredState } from "./options.ts";
 import { extraWaits } from "./priority.ts";
 import type { Progress } from "./progress.ts";
+import type { Vote } from "./quorum.ts";
 import type {
   Configuration,
   Effects,
@@ -134,7 +135,7 @@ export interface State {
   /** The base of a leader's log, as last offered. */
   offered: { readonly index: LogIndex; readonly term: Term } | undefined;
   /** Answers to the campaign under way. */
-  votes: Map<NodeId, boolean>;
+  votes: Map<NodeId, Vote>;
   /** The tick of the last sign of any leader; the start counts as one. */
   promisedAtTick: number;
   /** Set exactly while `role` is `leader`. */

@@ -106,6 +106,8 @@ export type Message =
     readonly term: Term;
     readonly preVote: boolean;
     readonly granted: boolean;
+    /** Set while a voter that grants is recovering: its vote is weak, see recovery.ts. */
+    readonly recovering?: boolean;
     readonly commitIndex: LogIndex;
     readonly commitTerm: Term;
   }

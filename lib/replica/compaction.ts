@@ -21,7 +21,7 @@ const TRAILING: Trailing = { entries: LOG_TRAILING_ENTRIES, bytes: LOG_TRAILING_
 
 /** What a compaction works with. */
 export interface CompactionOptions {
-  readonly raft: Raft;
+  readonly raft: Pick<Raft, "commitIndex" | "onCompacted">;
   readonly log: RaftLog;
   readonly machine: StateMachine;
   readonly pins: LogPins;
@@ -50,11 +50,17 @@ export function compactionIndex(options: Omit<CompactionOptions, "raft">): LogIn
 
 /** Gives up what may go, in whole segments. Returns whether anything went. */
 export function compactLog(options: CompactionOptions): boolean {
-  const { raft, log } = options;
+  const { raft, log, machine } = options;
   const { baseIndex } = log;
   // A node whose log was cut at damage does not know yet that what it applied is committed.
-  const index = Math.min(compactionIndex(options), raft.commitIndex);
-  if (index <= baseIndex) return false;
+  let index = log.prefixEnd(Math.min(compactionIndex(options), raft.commitIndex));
+  for (;;) {
+    if (index <= baseIndex) return false;
+    // A log that began inside a batch in parts would lack what no snapshot begins with.
+    const boundary = boundaryIndex(index, log, machine);
+    if (boundary === index) break;
+    index = log.prefixEnd(boundary);
+  }
   log.truncatePrefix(index);
   if (log.baseIndex === baseIndex) return false;
   raft.onCompacted(log.firstIndex);

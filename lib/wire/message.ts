@@ -36,6 +36,7 @@ type AppendRequest = Extract<Message, { type: "append_request" }>;
 const PREVOTE = 1;
 const TRANSFER = 2;
 const GRANTED = 2;
+const WEAK = 4;
 const SUCCESS = 1;
 const KNOWN = 1;
 /** Two further fields of an append request, one of an append response. */
@@ -69,7 +70,10 @@ export function encodeMessage(writer: ByteWriter, message: Message): number {
         .u53(message.commitIndex).u53(message.commitTerm);
       break;
     case "vote_response":
-      begin((message.preVote ? PREVOTE : 0) | (message.granted ? GRANTED : 0))
+      begin(
+        (message.preVote ? PREVOTE : 0) | (message.granted ? GRANTED : 0) |
+          (message.recovering === true ? WEAK : 0),
+      )
         .u53(message.commitIndex).u53(message.commitTerm);
       break;
     case "append_request":
@@ -147,7 +151,8 @@ function decodeFields(reader: ByteReader, type: Message["type"], flags: number):
     }
     case "vote_response": {
       const commit = { commitIndex: next(), commitTerm: next() };
-      return { type, term, preVote: has(PREVOTE), granted: has(GRANTED), ...commit };
+      const vote = { type, term, preVote: has(PREVOTE), granted: has(GRANTED), ...commit };
+      return has(WEAK) ? { ...vote, recovering: true } : vote;
     }
     case "append_request":
       return decodeAppend(reader, term, has(RECOVERY));
@@ -184,7 +189,7 @@ function decodeFields(reader: ByteReader, type: Message["type"], flags: number):
 
 const FLAGS: Record<Message["type"], number> = {
   vote_request: PREVOTE | TRANSFER,
-  vote_response: PREVOTE | GRANTED,
+  vote_response: PREVOTE | GRANTED | WEAK,
   append_request: RECOVERY,
   append_response: SUCCESS | RECOVERY,
   heartbeat_request: 0,

@@ -1,6 +1,13 @@
 import { expect, test } from "bun:test";
 import { below, SeededRandom } from "../../lib/base/random.ts";
-import { hasQuorum, majority, majorityValue, quorumValue, tally } from "../../lib/raft/quorum.ts";
+import {
+  hasQuorum,
+  majority,
+  majorityValue,
+  quorumValue,
+  tally,
+  type Vote,
+} from "../../lib/raft/quorum.ts";
 import type { Configuration, NodeId } from "../../lib/raft/types.ts";
 
 function configurationOf(voters: NodeId[], votersOutgoing: NodeId[] = []): Configuration {
@@ -16,6 +23,19 @@ function slowMajorityValue(voters: readonly NodeId[], valueOf: (id: NodeId) => n
     best = Math.max(best, Math.min(...members.map(valueOf)));
   }
   return best;
+}
+
+/** Whether a majority grants, and no majority is without somebody who vouches for what it holds. */
+function isWonSlowly(configuration: Configuration, vote: (id: NodeId) => Vote): boolean {
+  if (!hasQuorum(configuration, (id) => vote(id) !== "no")) return false;
+  return [configuration.voters, configuration.votersOutgoing].every((half) => {
+    for (let subset = 1; subset < 1 << half.length; subset++) {
+      const members = half.filter((_, at) => subset & (1 << at));
+      const isMajority = members.length * 2 > half.length;
+      if (isMajority && members.every((id) => vote(id) !== "yes")) return false;
+    }
+    return true;
+  });
 }
 
 function randomVoters(random: SeededRandom): NodeId[] {
@@ -51,13 +71,15 @@ test("votes are won, lost or pending as every way to fill in the missing ones sa
       randomVoters(random),
     );
     const voters = [...new Set([...configuration.voters, ...configuration.votersOutgoing])];
-    const votes = new Map<NodeId, boolean>();
-    for (const id of voters) if (below(random, 3) > 0) votes.set(id, below(random, 2) === 0);
+    const votes = new Map<NodeId, Vote>();
+    const answers = ["yes", "weak", "no"] as const;
+    for (const id of voters) if (below(random, 3) > 0) votes.set(id, answers[below(random, 3)]!);
     const missing = voters.filter((id) => !votes.has(id));
     let wins = 0;
     for (let filled = 0; filled < 1 << missing.length; filled++) {
-      const granted = (id: NodeId) => votes.get(id) ?? (filled & (1 << missing.indexOf(id))) !== 0;
-      if (hasQuorum(configuration, granted)) wins++;
+      const vote = (id: NodeId) =>
+        votes.get(id) ?? (filled & (1 << missing.indexOf(id)) ? "yes" : "no");
+      if (isWonSlowly(configuration, vote)) wins++;
     }
     const expected = wins === 0 ? "lost" : wins === 1 << missing.length ? "won" : "pending";
     expect(tally(configuration, votes)).toBe(expected);
@@ -72,6 +94,21 @@ test("a joint configuration needs both halves", () => {
 });
 
 test("votes of nodes outside the configuration do not count", () => {
-  const votes = new Map([[1, true], [8, true], [9, true]]);
+  const votes = new Map<NodeId, Vote>([[1, "yes"], [8, "yes"], [9, "yes"]]);
   expect(tally(configurationOf([1, 2, 3]), votes)).toBe("pending");
+});
+
+test("weak votes help where an even number of voters leaves one to spare", () => {
+  const tallyOf = (count: number, ...votes: Vote[]) => {
+    const voters = Array.from({ length: count }, (_, at) => at + 1);
+    return tally(configurationOf(voters), new Map(votes.map((vote, at) => [at + 1, vote])));
+  };
+  expect(tallyOf(1, "weak")).toBe("lost");
+  expect(tallyOf(2, "yes", "weak")).toBe("won");
+  expect(tallyOf(2, "weak", "weak")).toBe("lost");
+  expect(tallyOf(3, "yes", "weak", "no")).toBe("lost");
+  expect(tallyOf(3, "yes", "weak")).toBe("pending");
+  expect(tallyOf(4, "yes", "yes", "weak", "no")).toBe("won");
+  expect(tallyOf(4, "yes", "weak", "weak", "no")).toBe("lost");
+  expect(tallyOf(5, "yes", "yes", "weak", "weak")).toBe("pending");
 });

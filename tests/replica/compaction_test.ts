@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { SNAPSHOT_PIN_MS } from "../../lib/base/limits.ts";
 import { boundaryIndex } from "../../lib/replica/batch_boundary.ts";
-import { compactionIndex } from "../../lib/replica/compaction.ts";
+import { compactionIndex, compactLog } from "../../lib/replica/compaction.ts";
 import { LogPins } from "../../lib/replica/log_pins.ts";
 import { command, Fixture } from "../log/harness.ts";
 import { FakeMachine } from "./fake_machine.ts";
@@ -9,10 +9,10 @@ import { FakeMachine } from "./fake_machine.ts";
 const SIZE = 100;
 
 /** Entries 1 to 20; the first byte of each tells which part of a batch it is. */
-function filled(parts: Readonly<Record<number, number>> = {}) {
+function filled(parts: Readonly<Record<number, number>> = {}, size = SIZE) {
   const fixture = new Fixture();
   for (let index = 1; index <= 20; index++) {
-    const entry = command(index, 1, SIZE);
+    const entry = command(index, 1, size);
     if (entry.type === "command") entry.payload[0] = parts[index] ?? 3;
     fixture.write({ entries: [index === 10 ? { type: "noop", index, term: 1 } : entry] });
   }
@@ -55,6 +55,28 @@ test("a checkpoint inside a batch in parts keeps all of its parts", () => {
   machine.checkpointIndex = 15;
   const trailing = { entries: 0, bytes: 1e6 };
   expect(compactionIndex({ log, machine, pins, clock, trailing })).toBe(12);
+});
+
+test("a log never begins inside a batch in parts", () => {
+  /** Compacts a log with one batch in parts; none stands for entries that are whole. */
+  const compacted = (first?: number, last?: number) => {
+    const parts: Record<number, number> = {};
+    if (first !== undefined && last !== undefined) {
+      for (let at = first + 1; at < last; at++) parts[at] = 0;
+      Object.assign(parts, { [first]: 1, [last]: 2 });
+    }
+    const { log, machine, pins, clock } = filled(parts, 9_000);
+    machine.checkpointIndex = 20;
+    const raft = { commitIndex: 20, onCompacted: () => {} };
+    const trailing = { entries: 0, bytes: 1e6 };
+    const isShorter = compactLog({ raft, log, machine, pins, clock, trailing });
+    return { isShorter, baseIndex: log.baseIndex };
+  };
+  const { baseIndex: third } = compacted();
+  const { baseIndex: second } = compacted(third, third + 1);
+  const { baseIndex: first } = compacted(second, third + 1);
+  expect([first, second, third].every((index, at, all) => index > (all[at - 1] ?? 0))).toBe(true);
+  expect(compacted(first, third + 1)).toEqual({ isShorter: false, baseIndex: 0 });
 });
 
 test("what is not durable here stays", () => {

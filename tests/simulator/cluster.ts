@@ -1,6 +1,6 @@
 /** All nodes of a run, and those who use the cluster: writers, readers, and whoever manages it. */
 import type { Configuration, ConfigurationChange, NodeId } from "../../lib/raft/types.ts";
-import { decides } from "./checkers/quorum.ts";
+import { decides, guards } from "./checkers/quorum.ts";
 import { memberOf } from "./members.ts";
 import { SimulatedNode, type Surroundings } from "./node.ts";
 
@@ -138,15 +138,30 @@ export class Cluster {
     return configurations;
   }
 
-  /** Whether there is a quorum of nodes that know all that they promised. */
+  /**
+   * Whether nodes that know all that they promised, with the weak votes of those that made known
+   * that they do not, can elect one of them.
+   */
   canElect(): boolean {
-    return this.#rules()?.(this.#intact.filter((node) => this.#isSound(node))) === true;
+    const sound = new Set(this.#intact.filter((node) => this.#isSound(node)).map(({ id }) => id));
+    const votes = new Set(this.running.filter(({ lost }) => !lost).map(({ id }) => id));
+    const configurations = this.configurations();
+    return configurations.length > 0 &&
+      configurations.every((configuration) =>
+        decides(configuration, (id) => votes.has(id)) &&
+        guards(configuration, (id) => sound.has(id))
+      );
   }
 
-  /** Whether a node that is sent the log has not made damage good. */
+  /** Whether a node that a leader knows of, and sends the log to, has not made damage good. */
   anyRecovers(): boolean {
+    const { history } = this.#in.oracle;
+    const inForce = this.running.flatMap(({ running }) =>
+      running?.raft.role === "leader" ? [running.raft.status().configuration] : []
+    );
+    if (history.lastConfiguration !== undefined) inForce.push(history.lastConfiguration);
     const isSent = (id: NodeId) =>
-      this.configurations().some(({ members, spares }) =>
+      inForce.some(({ members, spares }) =>
         members.some((member) => member.id === id) && !spares.includes(id)
       );
     return this.#intact.some(({ id, durable }) => durable.recovering && isSent(id));

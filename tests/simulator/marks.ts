@@ -69,7 +69,8 @@ export const MARKS = [
   "damage cut off",
   "damage made good",
   "rotten entry read back",
-  "vote refused while recovering",
+  "vote asked for while recovering",
+  "elected with a weak vote",
   "answer of a recovering node not counted",
   "wiped folder refused",
   // The replica.

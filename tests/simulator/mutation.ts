@@ -4,7 +4,8 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { libraryPath } from "../../ffi/open.ts";
-import { type Edit, type Mutant, MUTANTS } from "./mutants.ts";
+import { MUTANTS } from "./mutants.ts";
+import type { Edit, Mutant } from "./mutants/mutant.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 /** Seeds that a mistake may survive. */

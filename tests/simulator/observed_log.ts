@@ -108,6 +108,10 @@ export class ObservedLog implements RaftLog {
     return entries;
   }
 
+  prefixEnd(index: LogIndex): LogIndex {
+    return this.#log.prefixEnd(index);
+  }
+
   truncatePrefix(index: LogIndex): void {
     this.#durable.compact(index);
     this.#log.truncatePrefix(index);

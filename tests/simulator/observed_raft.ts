@@ -99,7 +99,12 @@ export class ObservedRaft extends Raft {
       "repeated append ignored",
     );
     hit(fromLeader && message.term < term, "append of an old term answered");
-    hit(recovering && message.type === "vote_request", "vote refused while recovering");
+    hit(recovering && message.type === "vote_request", "vote asked for while recovering");
+    hit(
+      message.type === "vote_response" && message.recovering === true && role === "candidate" &&
+        this.role === "leader",
+      "elected with a weak vote",
+    );
     hit(
       role === "leader" && message.type === "append_response" && message.nonce !== undefined &&
         message.success && message.matchIndex > commitIndex,

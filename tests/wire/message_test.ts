@@ -59,6 +59,15 @@ const MESSAGES: readonly Message[] = [0, 1, MAX].flatMap((n): Message[] => [
       commitIndex: n,
       commitTerm: 9,
     },
+    {
+      type: "vote_response",
+      term: n,
+      preVote: flag,
+      granted: true,
+      recovering: true,
+      commitIndex: 8,
+      commitTerm: n,
+    },
     { type: "snapshot_offer", term: n, baseIndex: flag ? n : 5, baseTerm: flag ? 6 : n },
     {
       type: "append_response",

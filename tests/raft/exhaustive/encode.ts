@@ -57,9 +57,7 @@ export function encodeEntries(entries: readonly Entry[]): string {
 export function encodeCore(state: State): string {
   const { durable, writing, votes, leadership, recovery } = state;
   const owed = writing && Math.min(state.tick - writing.sinceTick, 2 * state.electionTicks);
-  const votesText = [...votes].sort(([a], [b]) => a - b).map(([id, yes]) =>
-    `${id}${yes ? "+" : "-"}`
-  );
+  const votesText = [...votes].sort(([a], [b]) => a - b).map(([id, vote]) => `${id}${vote}`);
   const parts: unknown[] = [
     state.role,
     state.term,

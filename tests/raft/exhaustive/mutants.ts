@@ -105,10 +105,15 @@ export const MUTANTS: readonly Mutant[] = [
       "    commitIndex >= 0,\n",
     ],
   ),
-  mutant("a node votes that may have forgotten", ["damage", 12], [
+  mutant("a node votes that may have forgotten, and does not say so", ["damage", 12], [
     "election.ts",
-    "  if (state.recovery !== undefined) {\n    refuseVote",
-    "  if (state.recovery?.nonce === 0) {\n    refuseVote",
+    "  const recovering = state.recovery === undefined ? {} : { recovering: true };",
+    "  const recovering = {};",
+  ]),
+  mutant("the vote of a node that may have forgotten vouches", ["damage", 12], [
+    "quorum.ts",
+    '      isInEveryQuorum(configuration, (id) => vote(id) === "yes");',
+    '      isInEveryQuorum(configuration, (id) => vote(id) !== "no");',
   ]),
   mutant("what a node holds counts that may have forgotten", ["damage", 11], [
     "progress.ts",

@@ -59,6 +59,14 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario("proposals", 9, { ...SECOND, proposals: 2 }, ESTABLISHED),
   scenario("heartbeats", 9, { ...SECOND, proposals: 1, beats: 2 }, ESTABLISHED),
   scenario("damage", 10, { campaigns: 1, proposals: 1, damages: 1 }, { leader: "elected" }),
+  scenario("damage of one of two", 13, { campaigns: 1, proposals: 1, damages: 1 }, {
+    logs: [[], []],
+    leader: "elected",
+  }),
+  scenario("damage of one of four", 10, { campaigns: 1, damages: 1 }, {
+    logs: [[], [], [], []],
+    leader: "elected",
+  }),
   scenario("removal", 9, { ...SECOND, changes: 1, change: "remove" }, ESTABLISHED),
   scenario("promotion", 11, { ...SECOND, changes: 1, change: "promote" }, {
     ...ESTABLISHED,

@@ -1,12 +1,14 @@
 /** At most one leader in a term, one vote of a node in a term, both for ever. */
 import type { Configuration, Message, NodeId, Term } from "../../../lib/raft/types.ts";
-import { decides } from "./quorum.ts";
+import { decides, guards } from "./quorum.ts";
 import { require } from "./violation.ts";
 
 /** Terms, leaders and votes as everybody could have seen them. */
 export class Elections {
   readonly #leaders = new Map<Term, NodeId>();
   readonly #votes = new Map<string, NodeId>();
+  /** Those of nodes that did not say, each time, that they may have forgotten entries. */
+  readonly #vouched = new Set<string>();
 
   /** Leaders that there ever were. */
   get count(): number {
@@ -30,8 +32,12 @@ export class Elections {
     this.#leaders.set(term, id);
     const votedForIt = (voter: NodeId) =>
       voter === id || this.#votes.get(`${voter}@${term}`) === id;
+    const vouchesForIt = (voter: NodeId) =>
+      voter === id || votedForIt(voter) && this.#vouched.has(`${voter}@${term}`);
     require(
-      possible().some((configuration) => decides(configuration, votedForIt)),
+      possible().some((configuration) =>
+        decides(configuration, votedForIt) && guards(configuration, vouchesForIt)
+      ),
       () => `n${id} leads in term ${term} without the votes of a quorum`,
     );
     return true;
@@ -48,6 +54,8 @@ export class Elections {
       () => `n${from} voted for n${known} and n${vote} in term ${message.term}`,
     );
     this.#votes.set(key, vote);
+    const isWeak = message.type === "vote_response" && message.recovering === true;
+    if (!isWeak) this.#vouched.add(key);
   }
 }
 

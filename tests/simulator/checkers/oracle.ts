@@ -153,8 +153,9 @@ export class Oracle {
       vote === undefined || hardState.term > message.term || hardState.votedFor === vote,
       () => `n${node.id} tells its vote for n${vote}, which is not on its disk`,
     );
+    const isWeak = message.type === "vote_response" && message.recovering === true;
     require(
-      vote === undefined || !durable.recovering,
+      vote === undefined || !durable.recovering || isWeak,
       () => `n${node.id} votes for n${vote} in term ${message.term}, and may have forgotten`,
     );
     const acknowledges = message.type === "append_response" && message.success;

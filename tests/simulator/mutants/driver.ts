@@ -1,0 +1,53 @@
+/** Mistakes in the loop around the core. */
+import { type Mutant, mutant } from "./mutant.ts";
+
+const REPLICA = "lib/replica/replica.ts";
+
+export const DRIVER: readonly Mutant[] = [
+  mutant("what must wait for the sync is sent at once", [
+    REPLICA,
+    "    this.#log.append({ hardState, reset, truncateFrom, entries: append, recovered }, () => {",
+    "    for (const outbound of sendOnSync.splice(0)) this.#send(outbound);\n" +
+    "    this.#log.append({ hardState, reset, truncateFrom, entries: append, recovered }, () => {",
+  ]),
+  mutant("entries are applied before they are durable", [
+    REPLICA,
+    "    const target = Math.min(this.#raft.commitIndex, this.#log.durableIndex);",
+    "    const target = this.#raft.commitIndex;",
+  ]),
+  mutant("pages are released before they are durable", [
+    REPLICA,
+    "      const safeIndex = Math.min(commitIndex, this.#log.durableIndex);",
+    "      const safeIndex = commitIndex;",
+  ]),
+  mutant("a write is acknowledged when it is proposed", [
+    REPLICA,
+    "      const committedSeq = this.#proposals.commit(commitIndex);",
+    "      const committedSeq = this.#proposals.commit(this.#raft.lastIndex);",
+  ]),
+  mutant("a lost leader takes nothing back", [
+    REPLICA,
+    "      if (!durable || !this.#machine.rewind(seq)) {",
+    "      if (!durable || !this.#machine.rewind(Math.max(seq, this.#machine.lastSeq()))) {",
+  ]),
+  mutant("what stays after a rewind need not be durable", [
+    REPLICA,
+    "      const durable = this.#log.durableIndex >= this.#appliedIndex;",
+    "      const durable = this.#appliedIndex >= 0;",
+  ]),
+  mutant("a write that was proposed is told to be refused", [
+    "lib/replica/proposals.ts",
+    "    if (seq > this.#lastSeq) {",
+    "    if (seq > this.#committedSeq) {",
+  ]),
+  mutant("a leader takes writes before its no-op is committed", [
+    REPLICA,
+    '    if (this.#mode !== "following" || raft.role !== "leader" || !raft.established) return;',
+    '    if (this.#mode !== "following" || raft.role !== "leader") return;',
+  ]),
+  mutant("a write counts as part of the entry before its own", [
+    REPLICA,
+    "    if (part.complete) this.#proposals.push(result.index, part.seq);",
+    "    if (part.complete) this.#proposals.push(result.index - 1, part.seq);",
+  ]),
+];
