@@ -71,7 +71,7 @@ function flagOf(option: Option): Flag {
     `--${option.name}${value}`,
     `${option.description}${unit}${fallback} (env: ${option.env})`,
   );
-  return option.type === "list"
+  return option.type === "list" || option.type === "repeated"
     ? flag.argParser((text, before: string[] | undefined) => [...(before ?? []), text])
     : flag;
 }

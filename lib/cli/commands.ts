@@ -38,7 +38,7 @@ export const COMMANDS: readonly Command[] = [
   }),
   command({
     name: "recover",
-    summary: "begin a new cluster with what is left of a damaged folder; the last resort",
+    summary: "begin a new cluster with the folders that are left of a lost one; the last resort",
     options: RECOVER_OPTIONS,
     run: async (call) => (await import("./recover.ts")).recover(call),
   }),

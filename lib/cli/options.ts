@@ -11,8 +11,11 @@ import { MODE_NAMES } from "../shell/modes.ts";
 export interface Option {
   /** The flag without its dashes; also the key in a config file. */
   readonly name: string;
-  /** How often and in which form it is given: `list` is separated by commas, or repeated. */
-  readonly type: "text" | "number" | "list" | "flag";
+  /**
+   * How often and in which form it is given: `list` is separated by commas, or repeated; `repeated`
+   * may hold commas.
+   */
+  readonly type: "text" | "number" | "list" | "repeated" | "flag";
   /** What stands for the value in the help; flags have none. */
   readonly placeholder?: string;
   /** The value when it is given nowhere, in the form it would be typed. */
@@ -39,6 +42,15 @@ const hostPort = z.string().refine(isHostPort, {
 });
 const httpUrl = z.string().refine(isHttpUrl, {
   error: "must be an http:// or https:// URL, such as http://127.0.0.1:8080",
+});
+const nodeAt = z.string().transform((text, context) => {
+  const match = /^(\d{1,16})=(.+)$/.exec(text);
+  const id = Number(match?.[1]);
+  if (Number.isSafeInteger(id) && id > 0 && isHostPort(match![2]!)) {
+    return { id, address: match![2]! };
+  }
+  context.addIssue("must be ID=HOST:PORT with a positive whole number, such as 1=10.0.0.1:9001");
+  return z.NEVER;
 });
 const path = z.string().min(1, { error: "must be a path, not an empty text" });
 
@@ -217,12 +229,44 @@ export const INSPECT_OPTIONS = {
 
 /** Options of `dqlite recover`. */
 export const RECOVER_OPTIONS = {
-  dir: { ...SERVE_OPTIONS.dir, description: "data folder of a node that does not run" },
+  dir: {
+    name: "dir",
+    type: "repeated",
+    placeholder: "PATH",
+    default: SERVE_OPTIONS.dir.default,
+    env: "DQLITE_DIR",
+    description: "data folder of a node that does not run; repeated, the most complete is taken",
+    schema: z.array(path).min(1, { error: "must name at least one folder" }),
+  },
+  to: {
+    name: "to",
+    type: "text",
+    placeholder: "PATH",
+    env: "DQLITE_RECOVER_TO",
+    description: "new folder to make the new cluster in; without it the folder taken becomes it",
+    schema: path.optional(),
+  },
+  nodes: {
+    name: "nodes",
+    type: "list",
+    placeholder: "ID=HOST:PORT,…",
+    default: "",
+    env: "DQLITE_RECOVER_NODES",
+    description: "voters of the new cluster, each with a folder PATH/ID of its own (needs --to)",
+    schema: z.array(nodeAt),
+  },
   acceptDataLoss: {
     name: "accept-data-loss",
     type: "flag",
     env: "DQLITE_ACCEPT_DATA_LOSS",
-    description: "do it; without this, only say what would be kept and lost",
+    description: "go on although something may be lost",
+    schema: flag(),
+  },
+  dryRun: {
+    name: "dry-run",
+    type: "flag",
+    env: "DQLITE_DRY_RUN",
+    description: "only say what each folder holds, and what would be done and lost",
     schema: flag(),
   },
 } as const satisfies OptionTable;

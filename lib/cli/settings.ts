@@ -74,6 +74,8 @@ function formed(option: Option, value: unknown): unknown {
       return parts.flatMap((part) => typeof part === "string" ? part.split(",") : [part])
         .filter((part) => part !== "" && part !== undefined);
     }
+    case "repeated":
+      return (Array.isArray(value) ? value : [value]).filter((part) => part !== undefined);
     case "number":
       return typeof value === "number" ? String(value) : value;
     case "flag":

@@ -45,6 +45,8 @@ export interface Disk {
   list(folder: string): string[];
   createFolder(path: string): void;
   remove(path: string): void;
+  /** Removes a folder with everything in it; nothing happens when there is none. */
+  removeFolder(path: string): void;
   rename(from: string, to: string): void;
   /** Bytes that can still be written to the disk of `folder`; infinite when that is not known. */
   freeBytes(folder: string): number;

@@ -178,6 +178,13 @@ export class MemoryDisk implements Disk {
     this.#change(path, undefined);
   }
 
+  removeFolder(path: string): void {
+    this.#check("removeFolder", path);
+    const inside = (name: string) => name === path || name.startsWith(`${path}/`);
+    for (const name of [...this.#names.keys()].filter(inside)) this.#change(name, undefined);
+    for (const name of [...this.#folders].filter(inside)) this.#folders.delete(name);
+  }
+
   rename(from: string, to: string): void {
     this.#check("rename", to);
     const content = this.#content(from);

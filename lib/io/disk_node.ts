@@ -61,6 +61,10 @@ export class NodeDisk implements Disk {
     rmSync(path);
   }
 
+  removeFolder(path: string): void {
+    rmSync(path, { recursive: true, force: true });
+  }
+
   rename(from: string, to: string): void {
     renameSync(from, to);
   }

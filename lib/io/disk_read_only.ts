@@ -36,6 +36,10 @@ export class ReadOnlyDisk implements Disk {
     throw refused(path);
   }
 
+  removeFolder(path: string): void {
+    throw refused(path);
+  }
+
   rename(from: string): void {
     throw refused(from);
   }

@@ -154,8 +154,14 @@ function create(disk: Disk, path: string, clock: Clock): FolderIdentity {
   return identity;
 }
 
-function writeIdentity(disk: Disk, path: string, identity: FolderIdentity): void {
+/** Says, durably, whose folder it is. */
+export function writeIdentity(disk: Disk, path: string, identity: FolderIdentity): void {
   writeTwin(disk, `${path}/${IDENTITY}`, encode(identity));
+}
+
+/** The folder that a path lies in. */
+export function parentFolder(path: string): string {
+  return dirname(path);
 }
 
 /** Where things are in a data folder, for those who only look. */

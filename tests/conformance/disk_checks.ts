@@ -186,6 +186,17 @@ export const DISK_CHECKS: readonly DiskCheck[] = [
     },
   },
   {
+    name: "a folder is removed with everything in it",
+    run(disk, folder) {
+      disk.createFolder(`${folder}/x/y`);
+      disk.open(`${folder}/x/y/z`, { create: true }).close();
+      disk.open(`${folder}/xy`, { create: true }).close();
+      disk.removeFolder(`${folder}/x`);
+      disk.removeFolder(`${folder}/x`);
+      deepStrictEqual(disk.list(folder), ["xy"]);
+    },
+  },
+  {
     name: "a lock is held once and can be taken again",
     run(disk, folder) {
       const unlock = disk.lock(`${folder}/lock`);

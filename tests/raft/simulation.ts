@@ -5,7 +5,7 @@
  */
 import { assert, present } from "../../lib/base/assert.ts";
 import { below, SeededRandom } from "../../lib/base/random.ts";
-import type { ConfigurationChange, NodeId } from "../../lib/raft/types.ts";
+import type { ConfigurationChange, Entry, NodeId } from "../../lib/raft/types.ts";
 import { Oracle } from "./checkers.ts";
 import { Cluster, type Envelope, memberOf, type TestNode } from "./harness.ts";
 
@@ -25,8 +25,13 @@ export interface RunSummary {
 /** How often each action is drawn; a seed draws its own weights, so that runs differ. */
 type Weights = readonly (readonly [weight: number, action: (run: Run) => void])[];
 
-export function runSimulation(seed: number, steps: number): RunSummary {
-  return new Run(seed).run(steps);
+/** Looks at a run in the middle of it: what is on the disks, and what was ever committed. */
+export type Glance = (cluster: Cluster, committed: readonly Entry[]) => void;
+
+const GLANCE_STEPS = 50;
+
+export function runSimulation(seed: number, steps: number, glance?: Glance): RunSummary {
+  return new Run(seed).run(steps, glance);
 }
 
 class Run {
@@ -63,13 +68,14 @@ class Run {
     this.#cluster.bootstrap(Array.from({ length: size }, (_, i) => i + 1));
   }
 
-  run(steps: number): RunSummary {
+  run(steps: number, glance: Glance | undefined): RunSummary {
     const weights = this.#drawWeights();
     const total = weights.reduce((sum, [weight]) => sum + weight, 0);
     for (let step = 0; step < steps; step++) {
       let at = below(this.#random, total);
       const drawn = weights.find(([weight]) => (at -= weight) < 0);
       present(drawn, "action")[1](this);
+      if (step % GLANCE_STEPS === 0) glance?.(this.#cluster, this.#oracle.commits.entries);
     }
     this.#heal();
     return {

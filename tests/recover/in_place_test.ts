@@ -1,38 +1,13 @@
 import { afterEach, expect, test } from "bun:test";
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseError } from "../../lib/base/errors.ts";
-import { runCli } from "../../lib/cli/run.ts";
 import { NodeDisk } from "../../lib/io/disk_node.ts";
-import type { Program } from "../../lib/io/program.ts";
-import { inspectLog } from "../../lib/log/inspect.ts";
-import { segmentPath } from "../../lib/log/segment_files.ts";
-import type { Node } from "../../lib/node.ts";
 import { writeCheckpoint } from "../../lib/replica/checkpoint_record.ts";
-import { cleanUp, newFolder, start, TIMEOUT_MS } from "./harness.ts";
+import { cleanUp, newFolder, start, TIMEOUT_MS } from "../node/harness.ts";
+import { checkpoint, contents, insert, range, recover, rot, rows } from "./harness.ts";
 
 afterEach(cleanUp);
-
-async function insert(node: Node, first: number, last: number): Promise<void> {
-  for (let i = first; i <= last; i++) {
-    await node.client().execute("INSERT INTO t VALUES (?)", [i]);
-  }
-}
-
-async function checkpoint(node: Node): Promise<number> {
-  const response = await fetch(`${node.httpUrl}/cluster/checkpoint`, { method: "POST" });
-  return (await response.json() as { index: number }).index;
-}
 
 /** A node that stopped; rows 1 to `before` are in the database file, the others in the log only. */
 async function stopped(
@@ -50,48 +25,6 @@ async function stopped(
   return { checkpointIndex, lastIndex };
 }
 
-/** Changes a byte in the body of each of the entries. */
-function rot(dir: string, ...indexes: number[]): void {
-  const log = join(dir, "log");
-  const report = inspectLog(new NodeDisk(), log, undefined);
-  const places = indexes.map((index) => report.tables[0]!.position(index));
-  report.files.close();
-  for (const { segment, offset } of places) {
-    const file = openSync(segmentPath(log, segment), "r+");
-    const byte = new Uint8Array(1);
-    readSync(file, byte, 0, 1, offset + 48);
-    writeSync(file, Uint8Array.of(byte[0]! ^ 4), 0, 1, offset + 48);
-    closeSync(file);
-  }
-}
-
-async function recover(dir: string, ...flags: string[]) {
-  const written = { out: "", errors: "" };
-  const program: Program = {
-    args: ["recover", "--dir", dir, ...flags],
-    env: {},
-    platform: "test",
-    stdout: (text) => written.out += text,
-    stderr: (text) => written.errors += text,
-    readTextFile: () => "",
-    wallMs: () => 0,
-    onStopRequest: () => {},
-    exit: () => {
-      throw new Error("exit");
-    },
-  } as Program;
-  return { status: await runCli(program), ...written };
-}
-
-async function rows(dir: string): Promise<readonly number[]> {
-  const node = await start({ dir });
-  const { rows: found } = await node.client().execute("SELECT a FROM t ORDER BY a");
-  // The node leads alone and takes writes.
-  await node.client().execute("CREATE TABLE afterwards (a)");
-  await node.stop();
-  return found.map((row) => Number(row["a"]));
-}
-
 async function refusal(dir: string): Promise<DatabaseError> {
   try {
     await start({ dir });
@@ -102,28 +35,21 @@ async function refusal(dir: string): Promise<DatabaseError> {
   throw new Error("The node started");
 }
 
-function range(last: number): number[] {
-  return Array.from({ length: last }, (_, i) => i + 1);
-}
-
-function contents(folder: string): string {
-  return readdirSync(folder).map((name) => {
-    return `${name} ${Bun.hash(readFileSync(join(folder, name)))}`;
-  }).join("\n");
-}
-
 test("recovery says what would be lost, and does nothing until that is accepted", async () => {
   const dir = newFolder();
   const { lastIndex } = await stopped(dir, 5, 5);
   rot(dir, lastIndex - 1);
-  const before = contents(join(dir, "log"));
+  const before = contents(dir);
   const { status, out, errors } = await recover(dir);
   expect(status).not.toBe(0);
   expect(out).toContain("damaged: ");
   expect(out).toContain(".segment at offset ");
-  expect(out).toContain(`and the entries 1 to ${lastIndex - 2} of the log\n`);
+  expect(out).toContain(`log: from entry 1 up to entry ${lastIndex - 2} of term 2\n`);
+  expect(out).toContain(
+    `  the entries ${lastIndex - 1} to ${lastIndex}, of which ${dir} has traces`,
+  );
   expect(errors).toContain("--accept-data-loss");
-  expect(contents(join(dir, "log"))).toBe(before);
+  expect(contents(dir)).toBe(before);
   expect((await refusal(dir)).code).toBe("CORRUPT");
 }, TIMEOUT_MS);
 
@@ -132,7 +58,7 @@ test("what the database file holds survives damage before its checkpoint", async
   const { checkpointIndex } = await stopped(dir, 8, 4);
   rot(dir, checkpointIndex - 3);
   const { status, out } = await recover(dir, "--accept-data-loss");
-  expect([status, out]).toEqual([0, expect.stringContaining("log.damaged-1")]);
+  expect([status, out]).toEqual([0, expect.stringContaining("log.old-1")]);
   expect(await rows(dir)).toEqual(range(12));
 }, TIMEOUT_MS);
 
@@ -142,7 +68,7 @@ test("what follows damage behind the checkpoint is lost, and only that", async (
   rot(dir, lastIndex - 2);
   const { status, out } = await recover(dir, "--accept-data-loss");
   expect(status).toBe(0);
-  expect(out).toContain("lost: ");
+  expect(out).toContain("May be lost:\n");
   expect(await rows(dir)).toEqual(range(9));
 }, TIMEOUT_MS);
 
@@ -154,7 +80,7 @@ test(
     rot(dir, ...range(lastIndex).slice(checkpointIndex - 1));
     const { status, out } = await recover(dir, "--accept-data-loss");
     expect(status).toBe(0);
-    expect(out).toContain("kept: the database file, and no entry of the log");
+    expect(out).toContain("log: none of use; ");
     expect(await rows(dir)).toEqual(range(6));
   },
   TIMEOUT_MS,
@@ -165,9 +91,9 @@ test("a whole log loses nothing, and the folder begins a new cluster", async () 
   await stopped(dir, 3, 3);
   const identity = () => JSON.parse(readFileSync(join(dir, "identity.json"), "utf8"));
   const before = identity();
-  const { status, out } = await recover(dir, "--accept-data-loss");
+  const { status, out } = await recover(dir);
   expect(status).toBe(0);
-  expect(out).toContain("lost: nothing that this folder held");
+  expect(out).toContain("Nothing is lost: it was the only voter, and is whole");
   expect(identity().nodeId).toBe(before.nodeId);
   expect(identity().clusterId).not.toBe(before.clusterId);
   expect(await rows(dir)).toEqual(range(6));
@@ -203,7 +129,7 @@ test("a checkpoint that was cut off is not believed without the entries it copie
   const { status, errors } = await recover(dir, "--accept-data-loss");
   expect(status).not.toBe(0);
   expect(errors).toContain(`not all entries up to ${lastIndex} can be read`);
-  expect(existsSync(join(dir, "log.damaged-1"))).toBe(false);
+  expect(existsSync(join(dir, "log.old-1"))).toBe(false);
 }, TIMEOUT_MS);
 
 test("a recovery that was cut off between two names is taken to its end", async () => {
