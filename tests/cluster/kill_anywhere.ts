@@ -1,8 +1,9 @@
 /**
- * Three nodes take writes while one of them, or all, are killed at a random moment of something that
- * they do: `kill_actions.ts` has the list. Whoever was killed comes back; every acknowledged row is
- * there exactly once, every replica is whole and the same. `bun tests/cluster/kill_anywhere.ts
- * --rounds 500 --seed 1` does so 500 times; `--actions checkpoint,large` only those.
+ * Three nodes take writes while one of them, or all, are killed at a random moment of something
+ * that they do: `kill_actions.ts` has the list. Whoever was killed comes back; every acknowledged
+ * row is there exactly once, every replica is whole and the same.
+ * `bun tests/cluster/kill_anywhere.ts --rounds 500 --seed 1` does so 500 times;
+ * `--actions checkpoint,large` only those.
  */
 import { parseArgs } from "node:util";
 import { messageOf } from "../../lib/base/errors.ts";
