@@ -13,6 +13,12 @@ export interface DiskFile {
   /** Makes everything written before durable, file size included. */
   sync(): void;
   /**
+   * As {@linkcode sync}, without holding up the thread: calls `done` once everything is durable
+   * that was written before, never before it returns, and with the error when there was one. At
+   * most one may be under way per file.
+   */
+  syncLater(done: (error: Error | undefined) => void): void;
+  /**
    * Writes `parts` one after another at `offset` and makes them durable, then calls `done`, never
    * before it returns, and with the error when there was one. At most one may be under way per
    * file. After an error nothing may be assumed of the file's content, and it is not retried.

@@ -271,6 +271,7 @@ class MemoryFile implements DiskFile {
   readonly #check: (operation: string) => void;
   readonly #edge: Edge;
   #busy = false;
+  #syncing = false;
   #closed = false;
 
   constructor(
@@ -306,6 +307,25 @@ class MemoryFile implements DiskFile {
       throw error;
     }
     this.#content.sync();
+  }
+
+  syncLater(done: (error: Error | undefined) => void): void {
+    assert(!this.#closed, `${this.path}: sync of a closed file`);
+    assert(!this.#syncing, `${this.path}: two syncs at once`);
+    this.#syncing = true;
+    this.#edge.schedule(() => {
+      if (this.#edge.dead()) return;
+      this.#syncing = false;
+      let failure: Error | undefined;
+      try {
+        this.#check("sync");
+        this.#content.sync();
+      } catch (error) {
+        failure = error instanceof Error ? error : new Error(String(error));
+        this.#content.failRange(0, this.#content.size);
+      }
+      done(failure);
+    });
   }
 
   writeDurably(

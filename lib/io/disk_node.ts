@@ -8,6 +8,7 @@ import {
   constants,
   existsSync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -104,6 +105,7 @@ class NodeFile implements DiskFile {
   #durable: number | undefined;
   #joined = new Uint8Array(0);
   #busy = false;
+  #syncing = false;
   #closed = false;
 
   constructor(path: string, descriptor: number, writes: DurableWrites) {
@@ -131,6 +133,17 @@ class NodeFile implements DiskFile {
 
   sync(): void {
     this.#name(() => fsyncSync(this.#descriptor));
+  }
+
+  syncLater(done: (error: Error | undefined) => void): void {
+    assert(!this.#syncing, `${this.path}: two syncs at once`);
+    assert(!this.#closed, `${this.path}: sync of a closed file`);
+    this.#syncing = true;
+    fsync(this.#descriptor, (error) => {
+      this.#syncing = false;
+      if (this.#closed) this.#closeDescriptors();
+      done(error ? named(error, `${this.path}: sync`) : undefined);
+    });
   }
 
   writeDurably(
@@ -166,14 +179,15 @@ class NodeFile implements DiskFile {
     this.#name(() => ftruncateSync(this.#descriptor, size));
   }
 
-  /** A durable write under way keeps the descriptors open until it is done. */
+  /** A durable write or sync under way keeps the descriptors open until it is done. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (!this.#busy) this.#closeDescriptors();
+    this.#closeDescriptors();
   }
 
   #closeDescriptors(): void {
+    if (this.#busy || this.#syncing) return;
     closeSync(this.#descriptor);
     if (this.#durable !== undefined) close(this.#durable, () => {});
   }

@@ -1,11 +1,16 @@
 /** Hash functions of the runtime. */
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 
 /** A hash under way. */
 export interface Hasher {
   update(bytes: Uint8Array): void;
   /** The hash of all that was given, in hexadecimal; ends the hash. */
   digestHex(): string;
+}
+
+/** The SHA-256 of `bytes`, 32 bytes. */
+export function sha256Of(bytes: Uint8Array): Uint8Array {
+  return hash("sha256", bytes, "buffer");
 }
 
 /** Begins a SHA-256. */

@@ -150,6 +150,31 @@ export const DISK_CHECKS: readonly DiskCheck[] = [
     },
   },
   {
+    name: "a sync that others need not wait for is done later, also when the file is closed",
+    async run(disk, folder) {
+      const file = disk.open(`${folder}/file`, { create: true });
+      file.write(0, bytes(1, 2));
+      let isDone = false;
+      const synced = new Promise<Error | undefined>((resolve) =>
+        file.syncLater((failure) => {
+          isDone = true;
+          resolve(failure);
+        })
+      );
+      strictEqual(isDone, false);
+      throws(() => file.syncLater(() => {}), { name: "AssertionError" });
+      file.write(2, bytes(3));
+      file.close();
+      strictEqual(await synced, undefined);
+      throws(() => file.syncLater(() => {}), { name: "AssertionError" });
+      withFile(
+        disk,
+        `${folder}/file`,
+        (again) => deepStrictEqual([...again.read(0, 9)], [1, 2, 3]),
+      );
+    },
+  },
+  {
     name: "two handles of one file see each other's writes",
     async run(disk, folder) {
       const one = disk.open(`${folder}/file`, { create: true });
