@@ -50,6 +50,20 @@ export const LOG_TRAILING_BYTES = 64 * MIB;
 export const SNAPSHOT_PIN_MS = 60_000;
 /** Pause after an attempt to take a snapshot that failed. */
 export const SNAPSHOT_RETRY_MS = 500;
+/** Database pages that are compared at once when a snapshot is taken, in bytes. */
+export const PAGE_RANGE_BYTES = 256 * KIB;
+/** Comparisons that one taker of a snapshot may have under way. */
+export const PAGE_REQUESTS_MAX = 4;
+/** Body of one request for pages: the hashes of the smallest pages of a range. */
+export const PAGE_REQUEST_BYTES_MAX = 16 * KIB;
+/** Body of one answer to it: the pages of a range, or a configuration. */
+export const PAGE_RESPONSE_BYTES_MAX = 512 * KIB;
+/** Pages written to the file of a snapshot before they are made durable. */
+export const SNAPSHOT_SYNC_BYTES = 8 * MIB;
+/** Nodes that one node gives snapshots to at once. */
+export const SNAPSHOTS_GIVEN_MAX = 4;
+/** Time without progress after which a snapshot is given up by either end. */
+export const SNAPSHOT_STALL_MS = 20_000;
 /** Bytes of recent entries kept in memory, to feed followers and apply without reading the disk. */
 export const LOG_CACHE_BYTES_MAX = 32 * MIB;
 
@@ -140,6 +154,8 @@ export const PROXY_IDLE_MS = 30_000;
 export const PROXY_STALE_LEADER_MS = 3_000;
 /** Frames in a database's WAL above which a checkpoint is due. */
 export const CHECKPOINT_FRAMES = 4_096;
+/** Bytes of the log since the last checkpoint above which one is due, however small the WAL is. */
+export const CHECKPOINT_LOG_BYTES = 32 * MIB;
 
 /** Time a call of a client may take, failover included, unless it says otherwise. */
 export const CLIENT_TIMEOUT_MS = 30_000;
@@ -159,4 +175,6 @@ export const CLIENT_BACKOFF_MS_MAX = 500;
 assert(ENTRY_PAYLOAD_BYTES_MAX < SEGMENT_BYTES, "an entry must fit a segment");
 assert(ENTRY_PAYLOAD_BYTES_MAX + APPEND_BYTES_MAX < FRAME_BYTES_MAX, "an append must fit a frame");
 assert(LOG_BATCH_BYTES_MAX >= ENTRY_PAYLOAD_BYTES_MAX, "an entry must fit a batch");
+assert(PAGE_RANGE_BYTES < PAGE_RESPONSE_BYTES_MAX, "a range must fit an answer");
+assert(SNAPSHOT_STALL_MS < SNAPSHOT_PIN_MS, "the log is kept for as long as a snapshot is given");
 assert(INFLIGHT_BYTES_MAX < PEER_QUEUE_BYTES_MAX, "what is in flight must fit the peer's queue");

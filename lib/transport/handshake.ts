@@ -22,6 +22,7 @@ export function helloOf(identity: Identity, purpose: Purpose, expectedNodeId: No
     nodeId: identity.nodeId,
     bootId: identity.bootId,
     expectedNodeId,
+    address: identity.address?.(),
   };
 }
 
@@ -40,8 +41,9 @@ export function refusalBytes(refusal: Refusal): Uint8Array {
 }
 
 /**
- * Why `theirs`, which dialled `ours`, is not welcome; undefined when it is. Raft is spoken only
- * inside one cluster. A control connection may come from outside, to ask or to join.
+ * Why `theirs`, which dialled `ours`, is not welcome; undefined when it is. Raft is spoken,
+ * and pages are given, only inside one cluster. A control connection may come from outside, to ask
+ * or to join.
  */
 export function refusalOf(ours: Hello, theirs: Hello): Refusal | undefined {
   const me = `node ${ours.nodeId}`;
@@ -51,7 +53,7 @@ export function refusalOf(ours: Hello, theirs: Hello): Refusal | undefined {
     return { reason: "other_node", text };
   }
   if (theirs.clusterId !== undefined && ours.clusterId !== undefined) {
-    if (theirs.clusterId === ours.clusterId) return raftRefusal(ours, theirs);
+    if (theirs.clusterId === ours.clusterId) return memberRefusal(ours, theirs);
     const text = `The ${me} belongs to cluster ${ours.clusterId}, not to ${theirs.clusterId}`;
     return { reason: "other_cluster", text };
   }
@@ -71,25 +73,26 @@ export function mismatchOf(ours: Hello, theirs: Hello, address: string): Refusal
     const text = `Node ${theirs.nodeId} answers at ${address}, not node ${ours.expectedNodeId}`;
     return { reason: "other_node", text };
   }
-  if (ours.purpose === "raft" || ours.clusterId !== undefined) {
+  const isMember = ours.purpose !== "control";
+  if (isMember || ours.clusterId !== undefined) {
     if (theirs.clusterId !== undefined && theirs.clusterId !== ours.clusterId) {
       const text = `The node at ${address} belongs to cluster ${theirs.clusterId}`;
       return { reason: "other_cluster", text };
     }
   }
-  if (ours.purpose === "raft" && theirs.clusterId === undefined) {
+  if (isMember && theirs.clusterId === undefined) {
     return { reason: "no_cluster", text: `The node at ${address} is in no cluster yet` };
   }
   return undefined;
 }
 
-function raftRefusal(ours: Hello, theirs: Hello): Refusal | undefined {
-  if (theirs.purpose !== "raft") return undefined;
+function memberRefusal(ours: Hello, theirs: Hello): Refusal | undefined {
+  if (theirs.purpose === "control") return undefined;
   if (theirs.nodeId === ours.nodeId) {
     return { reason: "own_node", text: `Both sides are node ${ours.nodeId}` };
   }
   if (theirs.nodeId !== 0) return undefined;
-  return { reason: "other_node", text: "Raft is spoken by nodes, and 0 is no node's id" };
+  return { reason: "other_node", text: "A cluster's nodes speak here, and 0 is no node's id" };
 }
 
 function versionRefusal(ours: Hello, theirs: Hello): Refusal {

@@ -1,5 +1,6 @@
 import { DatabaseError } from "../base/errors.ts";
 import { CALLER_QUEUE_BYTES_MAX, CONTROL_BYTES_MAX, FRAME_BYTES_MAX } from "../base/limits.ts";
+import { PAGE_REQUEST_BYTES_MAX } from "../base/limits.ts";
 import type { Connection } from "../io/network.ts";
 import type { Message, NodeId } from "../raft/types.ts";
 import type { Frame } from "../wire/frame.ts";
@@ -16,6 +17,8 @@ import { HandshakeError, type TransportOptions } from "./types.ts";
 interface Caller {
   readonly channel: Channel;
   readonly outbox: Outbox;
+  /** Where it says that it is reached. */
+  readonly address: string | undefined;
 }
 
 /** The connections that other nodes opened: at most one for Raft from each node. */
@@ -39,6 +42,11 @@ export class Inbound {
   /** Whether a node has a connection for Raft to us. */
   has(nodeId: NodeId): boolean {
     return this.#callers.has(nodeId);
+  }
+
+  /** Where a node that has a connection for Raft to us says that it is reached. */
+  addressOf(nodeId: NodeId): string | undefined {
+    return this.#callers.get(nodeId)?.address;
   }
 
   /** Answers a node over the connection that it opened; false when that is not possible. */
@@ -65,20 +73,21 @@ export class Inbound {
     if (theirs === undefined) return;
     const ours = helloOf(this.#options.identity, theirs.purpose, 0);
     const refusal = refusalOf(ours, theirs) ??
-      (theirs.purpose === "raft" ? this.#options.admit?.(theirs.nodeId) : undefined);
+      (theirs.purpose === "control" ? undefined : this.#options.admit?.(theirs.nodeId));
     if (refusal !== undefined) {
       channel.write(refusalBytes(refusal));
       return channel.end(new HandshakeError(refusal));
     }
     channel.write(greeting(ours));
     if (theirs.purpose === "raft") this.#serveRaft(channel, theirs);
+    else if (theirs.purpose === "pages") this.#servePages(channel, theirs.nodeId);
     else this.#serveControl(channel);
   }
 
   #serveRaft(channel: Channel, theirs: Hello): void {
     const from = theirs.nodeId;
     const outbox = new Outbox(this.#options.clock, CALLER_QUEUE_BYTES_MAX);
-    const caller: Caller = { channel, outbox };
+    const caller: Caller = { channel, outbox, address: theirs.address };
     // A node that dials again has given up its earlier connection, or was started anew; what is
     // left of it must not arrive after what comes now.
     this.#callers.get(from)?.channel.fail(undefined);
@@ -113,6 +122,21 @@ export class Inbound {
     channel.handler = serveControl(channel, this.#options.events, (reason) => {
       this.#report(reason, channel);
     });
+  }
+
+  /** A node without anything to give closes it again. */
+  #servePages(channel: Channel, from: NodeId): void {
+    channel.established(PAGE_REQUEST_BYTES_MAX);
+    const handler = this.#options.servePages?.(from, channel);
+    if (handler === undefined) return channel.end();
+    channel.handler = {
+      onFrame: (frame) => handler.onFrame(frame),
+      onDrain: () => handler.onDrain(),
+      onClose: (reason) => {
+        handler.onClose(reason);
+        this.#report(reason, channel);
+      },
+    };
   }
 
   /** Tells of closed connections that broke a rule; that one was lost is no news here. */

@@ -87,6 +87,13 @@ export class Transport {
   }
 
   /**
+   * `HOST:PORT` of a node: as it says itself while it is connected, else as it is known of a peer.
+   */
+  addressOf(id: NodeId): string | undefined {
+    return this.#inbound.addressOf(id) ?? this.#peers.get(id)?.member.address;
+  }
+
+  /**
    * Sends a message, without promise that it arrives. One to a node that is no peer goes over the
    * connection that it opened to us, if there is one; so does one to a peer that we cannot reach.
    */

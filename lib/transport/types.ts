@@ -4,6 +4,7 @@ import type { Clock } from "../io/clock.ts";
 import type { Connection, Network } from "../io/network.ts";
 import type { Message, NodeId } from "../raft/types.ts";
 import type { Refusal, RefusalReason } from "../wire/handshake.ts";
+import type { Channel, ChannelHandler } from "./channel.ts";
 
 /** Who this node is. */
 export interface Identity {
@@ -12,6 +13,8 @@ export interface Identity {
   readonly nodeId: NodeId;
   /** A random number below 2^53, drawn at every start of the process. */
   readonly bootId: number;
+  /** `HOST:PORT` that others reach this node by, once that is known. */
+  readonly address?: () => string | undefined;
 }
 
 /** What a transport tells its owner. No method is called from within a call of the transport. */
@@ -63,6 +66,11 @@ export interface TransportOptions {
   readonly events: TransportEvents;
   /** Why a node may not connect, such as one that was removed; undefined when it may. */
   readonly admit?: (nodeId: NodeId) => Refusal | undefined;
+  /**
+   * Serves a node of our cluster that wants the pages of the database, on a connection that is for
+   * nothing else; undefined when there is nobody to do so.
+   */
+  readonly servePages?: (from: NodeId, channel: Channel) => ChannelHandler | undefined;
   /** Protocols that share the port. */
   readonly protocols?: readonly PortProtocol[];
 }

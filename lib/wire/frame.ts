@@ -26,6 +26,8 @@ export const FRAME_TYPES = {
   message: 4,
   control_request: 5,
   control_response: 6,
+  page_request: 7,
+  page_response: 8,
 } as const;
 
 export type FrameType = keyof typeof FRAME_TYPES;

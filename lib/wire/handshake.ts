@@ -17,9 +17,10 @@ export const PROTOCOL_VERSION_MAX = 1;
 const CLUSTER_ID_BYTES = 16;
 const CLUSTER_ID_FORM = /^[0-9a-f]{32}$/;
 const REFUSAL_TEXT_MAX = 300;
+const ADDRESS_LENGTH_MAX = 300;
 
 /** What a connection is for, as a number on the wire; numbers are never reused. */
-export const PURPOSES = { raft: 1, control: 2 } as const;
+export const PURPOSES = { raft: 1, control: 2, pages: 3 } as const;
 export type Purpose = keyof typeof PURPOSES;
 
 /** How one side presents itself. */
@@ -35,6 +36,8 @@ export interface Hello {
   readonly bootId: number;
   /** Whom the dialling side expects to meet; 0 when anybody will do. */
   readonly expectedNodeId: NodeId;
+  /** `HOST:PORT` that the speaker is reached by; undefined when it does not say. */
+  readonly address?: string | undefined;
 }
 
 /** Why a hello is not accepted, as a number on the wire; numbers are never reused. */
@@ -57,6 +60,10 @@ export interface Refusal {
   readonly text: string;
 }
 
+const PURPOSE_OF = new Map(
+  Object.entries(PURPOSES).map(([purpose, code]) => [code as number, purpose as Purpose]),
+);
+
 const REASONS = new Map(
   Object.entries(REFUSAL_REASONS).map(([reason, code]) => [code as number, reason]),
 ) as Map<number, RefusalReason>;
@@ -74,6 +81,8 @@ export function writeHello(writer: ByteWriter, hello: Hello): void {
     writer.u8(Number.parseInt(hello.clusterId?.slice(2 * i, 2 * i + 2) ?? "0", 16));
   }
   writer.u53(hello.nodeId).u53(hello.bootId).u53(hello.expectedNodeId);
+  const { address = "" } = hello;
+  writer.text(address.length <= ADDRESS_LENGTH_MAX ? address : "");
   endFrame(writer, start);
 }
 
@@ -88,12 +97,14 @@ export function decodeHello(body: Uint8Array): Hello {
   if (versionMin > versionMax) throw new FormatError(`Versions ${versionMin} to ${versionMax}`);
   const code = reader.u8();
   if (reader.u8() !== 0 || reader.u16() !== 0) throw new FormatError("Reserved bytes are not 0");
-  const purpose = code === PURPOSES.raft ? "raft" : code === PURPOSES.control ? "control" : "";
-  if (purpose === "") throw new FormatError(`Unknown purpose of a connection: ${code}`);
+  const purpose = PURPOSE_OF.get(code);
+  if (purpose === undefined) throw new FormatError(`Unknown purpose of a connection: ${code}`);
   const digits = toHex(reader.raw(CLUSTER_ID_BYTES));
   const clusterId = isClusterId(digits) ? digits : undefined;
   const [nodeId, bootId, expectedNodeId] = [reader.u53(), reader.u53(), reader.u53()];
-  return { versionMin, versionMax, purpose, clusterId, nodeId, bootId, expectedNodeId };
+  // Programs of before do not say it.
+  const address = reader.remaining === 0 ? undefined : reader.text() || undefined;
+  return { versionMin, versionMax, purpose, clusterId, nodeId, bootId, expectedNodeId, address };
 }
 
 /** Writes the frame of a refusal. */

@@ -18,6 +18,7 @@ const HELLO: Hello = {
   nodeId: Number.MAX_SAFE_INTEGER,
   bootId: Number.MAX_SAFE_INTEGER,
   expectedNodeId: Number.MAX_SAFE_INTEGER,
+  address: "host:9001",
 };
 
 function framed(write: (writer: ByteWriter) => void): Frame {
@@ -40,13 +41,26 @@ function errorOf(action: () => unknown): unknown {
 }
 
 test("a hello round-trips, inside and outside of a cluster", () => {
-  const outside: Hello = { ...HELLO, purpose: "control", clusterId: undefined, nodeId: 0 };
-  for (const hello of [HELLO, outside]) {
+  const outside: Hello = {
+    ...HELLO,
+    purpose: "control",
+    clusterId: undefined,
+    nodeId: 0,
+    address: undefined,
+  };
+  for (const hello of [HELLO, outside, { ...HELLO, purpose: "pages" } as const]) {
     const frame = framed((writer) => writeHello(writer, hello));
     expect(frame.type).toBe("hello");
     expect(decodeHello(frame.body)).toEqual(hello);
     expect(decodeHello(Uint8Array.of(...frame.body, 1, 2, 3))).toEqual(hello);
   }
+});
+
+test("an address that is not said, or too long to be said, is left out of a hello", () => {
+  const { body } = framed((writer) => writeHello(writer, { ...HELLO, address: undefined }));
+  expect(decodeHello(body.subarray(0, -4))).toEqual({ ...HELLO, address: undefined });
+  const long = framed((writer) => writeHello(writer, { ...HELLO, address: "x".repeat(301) }));
+  expect(decodeHello(long.body)).toEqual({ ...HELLO, address: undefined });
 });
 
 test("a refusal round-trips, and its text is bounded", () => {
