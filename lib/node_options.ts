@@ -1,5 +1,16 @@
 import type { TargetRole } from "./cluster/membership.ts";
 import type { Log } from "./observe/log.ts";
+import type { Trailing } from "./replica/compaction.ts";
+
+/** How much disk a node takes beside its database; the defaults are in `base/limits.ts`. */
+export interface StorageOptions {
+  /** Frames in the WAL above which a checkpoint is due. */
+  readonly checkpointFrames?: number;
+  /** Bytes of the log since the last checkpoint above which one is due. */
+  readonly checkpointLogBytes?: number;
+  /** What stays of the log behind a checkpoint, for nodes that were away for a while. */
+  readonly trailing?: Trailing;
+}
 
 /** How a node runs. */
 export interface NodeOptions {
@@ -21,6 +32,7 @@ export interface NodeOptions {
   readonly advertise?: string;
   /** URL that clients reach the HTTP port by; that of `http` by default. */
   readonly advertiseHttp?: string;
+  readonly storage?: StorageOptions;
   /** Where log lines go; nowhere by default. */
   readonly log?: Log;
   /**

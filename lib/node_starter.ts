@@ -6,7 +6,6 @@
 import type { Library } from "../ffi/library.ts";
 import { openLibrary } from "../ffi/open.ts";
 import { DatabaseError, messageOf } from "./base/errors.ts";
-import { CHECKPOINT_FRAMES } from "./base/limits.ts";
 import { type Random, SeededRandom } from "./base/random.ts";
 import { VERSION } from "./base/version.ts";
 import { Membership } from "./cluster/membership.ts";
@@ -26,15 +25,18 @@ import type { TwinProblem } from "./io/twin_file.ts";
 import { spawnSqlWorker } from "./io/worker.ts";
 import type { SegmentLog } from "./log/segment_log.ts";
 import type { LogSpace } from "./log/types.ts";
+import { isEveryAddress, reachable } from "./node_address.ts";
 import { answerControl, keepInTouch } from "./node_control.ts";
 import { enterCluster } from "./node_entry.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
+import { NodeUpkeep, type UpkeepOptions } from "./node_upkeep.ts";
 import { type Log, silentLog } from "./observe/log.ts";
 import type { RestoredEntry } from "./raft/options.ts";
 import { Raft } from "./raft/raft.ts";
 import type { LogIndex, Member, NodeId } from "./raft/types.ts";
 import { Replica } from "./replica/replica.ts";
+import type { ReplicaOptions } from "./replica/replica_options.ts";
 import { knownCommitIndex } from "./replica/snapshot_install.ts";
 import { databasePath, SqliteMachine } from "./replica/sqlite_machine.ts";
 import { Server } from "./server/server.ts";
@@ -43,6 +45,7 @@ import { Maintenance } from "./session/maintenance.ts";
 import { SessionManager } from "./session/session_manager.ts";
 import { type SpawnWorker, WorkerPool } from "./session/worker_pool.ts";
 import { Transport } from "./transport/transport.ts";
+import type { Identity } from "./transport/types.ts";
 
 const DEFAULT_LISTEN = "127.0.0.1:9001";
 const DEFAULT_HTTP = "127.0.0.1:8080";
@@ -53,7 +56,6 @@ const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
 /** Time that requests under way have to finish when the node stops. */
 const STOP_GRACE_MS = 2_000;
-const CHECKPOINT_POLL_MS = 1_000;
 
 /** What a started node is made of, as far as its face needs it. */
 export interface StartedNode {
@@ -94,12 +96,13 @@ export class NodeStarter {
   readonly #bootId = randomU53();
   #stopped = false;
   #recovering = false;
-  #cancelCheckpoint: () => void = () => {};
   #clusterId: string | undefined;
+  #address: string | undefined;
   #replica: Replica | undefined;
   #raft: Raft | undefined;
   #membership: Membership | undefined;
   #maintenance: Maintenance | undefined;
+  #upkeep: NodeUpkeep | undefined;
   #pool: WorkerPool | undefined;
   #brief: BriefRunner | undefined;
   #sessions: SessionManager | undefined;
@@ -139,6 +142,7 @@ export class NodeStarter {
     // For a start that fails; a node that runs closes its server before everything else.
     this.#stack.defer(() => server.close(0));
     const member = this.#member(nodeId, address, server);
+    this.#address = member.address;
     const log = await this.#enterCluster(folder, member);
     await this.#startReplica({ folder, log, transport, sessions, operations });
     this.#keepInTouch(member, this.#roster);
@@ -199,6 +203,8 @@ export class NodeStarter {
     });
     this.#machine = machine;
     this.#tellMended(machine.mended);
+    // Closes a file that SQLite must have closed before.
+    this.#stack.defer(() => this.#upkeep?.close());
     this.#stack.defer(() => machine.close());
     const pool = this.#newPool(library.path, folder.path, sessions);
     this.#pool = pool;
@@ -212,13 +218,17 @@ export class NodeStarter {
     this.#stack.defer(() => pool.terminate());
     const raft = this.#newRaft(folder.identity.nodeId, log, knownCommitIndex(log, machine));
     this.#raft = raft;
-    const replica = this.#newReplica({ raft, log, transport, machine, sessions });
+    const addressOf = transport.addressOf.bind(transport);
+    const upkeep = this.#newUpkeep(folder, { raft, raftLog: log, machine, addressOf });
+    this.#upkeep = upkeep;
+    const { snapshots } = upkeep;
+    const replica = this.#newReplica({ raft, log, machine, snapshots }, transport, sessions);
     this.#replica = replica;
     this.#stack.defer(() => replica.stop());
     this.#stack.defer(() => sessions.stop());
     const clusterId = this.#clusterId!;
-    const clock = this.#clock;
-    const membership = new Membership({ raft, replica, clock, clusterId, log: this.#log });
+    const core = { raft, replica, clock: this.#clock };
+    const membership = new Membership({ ...core, clusterId, log: this.#log });
     this.#membership = membership;
     const onFatal = (error: Error) => this.#fail(error);
     const maintenance = new Maintenance({ replica, machine, sessions, pool, onFatal });
@@ -231,8 +241,8 @@ export class NodeStarter {
     replica.start();
     membership.start();
     this.#stack.defer(() => this.#handOver(membership, raft));
-    this.#scheduleCheckpoint(maintenance, machine);
-    this.#stack.defer(() => this.#cancelCheckpoint());
+    upkeep.start({ replica, maintenance });
+    this.#stack.defer(() => upkeep.stop());
   }
 
   #keepInTouch(member: Member, roster: Roster): void {
@@ -267,7 +277,8 @@ export class NodeStarter {
       network: this.#network,
       clock: this.#clock,
       random: this.#random,
-      identity: { clusterId: () => this.#clusterId, nodeId, bootId: this.#bootId },
+      identity: this.#identity(nodeId),
+      servePages: (from, channel) => this.#upkeep?.serve(from, channel),
       events: {
         onMessage: (from, message) => this.#replica?.receive(from, message),
         onUnreachable: (peer) => {
@@ -346,14 +357,34 @@ export class NodeStarter {
     });
   }
 
-  #newReplica(parts: {
-    readonly raft: Raft;
-    readonly log: SegmentLog;
-    readonly transport: Transport;
-    readonly machine: SqliteMachine;
-    readonly sessions: SessionManager;
-  }): Replica {
-    const { raft, transport, sessions } = parts;
+  #newUpkeep(
+    { path, identity: { nodeId } }: DataFolder,
+    parts: Pick<UpkeepOptions, "raft" | "raftLog" | "machine" | "addressOf">,
+  ): NodeUpkeep {
+    return new NodeUpkeep({
+      ...parts,
+      disk: this.#disk,
+      folder: path,
+      network: this.#network,
+      clock: this.#clock,
+      identity: this.#identity(nodeId),
+      log: this.#log,
+      storage: this.#options.storage,
+      onFatal: (error) => this.#fail(error),
+    });
+  }
+
+  #identity(nodeId: NodeId): Identity {
+    const clusterId = () => this.#clusterId;
+    return { clusterId, nodeId, bootId: this.#bootId, address: () => this.#address };
+  }
+
+  #newReplica(
+    parts: Pick<ReplicaOptions, "raft" | "log" | "machine" | "snapshots">,
+    transport: Transport,
+    sessions: SessionManager,
+  ): Replica {
+    const { raft } = parts;
     return new Replica({
       ...parts,
       sender: transport,
@@ -365,7 +396,8 @@ export class NodeStarter {
           sessions.writable();
         },
         onRetiring: (quiet) => {
-          this.#log.warn("stopped leading", { term: raft.term });
+          const leads = this.#replica?.mode !== "installing";
+          if (leads) this.#log.warn("stopped leading", { term: raft.term });
           sessions.retire(quiet);
         },
         onWritable: () => sessions.writable(),
@@ -402,24 +434,6 @@ export class NodeStarter {
       await membership.transfer(undefined);
     } catch (error) {
       this.#log.debug("stops without handing over", { reason: messageOf(error) });
-    }
-  }
-
-  #scheduleCheckpoint(maintenance: Maintenance, machine: SqliteMachine): void {
-    this.#cancelCheckpoint = this.#clock.after(CHECKPOINT_POLL_MS, () => {
-      void this.#checkpointIfDue(maintenance, machine).finally(() => {
-        if (!this.#stopped) this.#scheduleCheckpoint(maintenance, machine);
-      });
-    });
-  }
-
-  async #checkpointIfDue(maintenance: Maintenance, machine: SqliteMachine): Promise<void> {
-    if (machine.walFrames() < CHECKPOINT_FRAMES) return;
-    try {
-      const index = await maintenance.checkpoint();
-      this.#log.debug("checkpoint", { index });
-    } catch (error) {
-      this.#log.debug("checkpoint put off", { reason: messageOf(error) });
     }
   }
 
@@ -469,21 +483,4 @@ function restoredEntries(log: SegmentLog): RestoredEntry[] {
     });
   });
   return entries;
-}
-
-/**
- * An address that others can use.
- *
- * @throws {DatabaseError} `CONFIG` when it means every address of this machine.
- */
-function reachable(address: string): string {
-  if (!isEveryAddress(parseAddress(address).host)) return address;
-  throw new DatabaseError(
-    "CONFIG",
-    `Other nodes cannot reach ${address}: name an address of this machine with --advertise`,
-  );
-}
-
-function isEveryAddress(host: string): boolean {
-  return host === "0.0.0.0" || host === "::";
 }

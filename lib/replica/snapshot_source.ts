@@ -47,14 +47,21 @@ export class SnapshotSource {
     return { ...base, knownInTerm: raft.term };
   }
 
-  /** A part of the copy was handed over. */
-  progress(peer: NodeId): void {
-    this.#options.pins.renew(peer, this.#options.clock.nowMs());
+  /**
+   * A part of the copy is asked for.
+   *
+   * @param base What {@linkcode begin} returned.
+   * @returns False when the copy cannot go on: a snapshot of another node is on its way into the
+   * file. Once that is there the file holds more than `base`, and copying may go on.
+   */
+  progress(peer: NodeId, base: SnapshotBase): boolean {
+    const { machine, pins, clock } = this.#options;
+    pins.renew(peer, clock.nowMs());
+    return !machine.installing && machine.checkpointIndex >= base.index;
   }
 
-  /** The last page was read. Returns the last entry that any page may show. */
-  end(peer: NodeId): LogIndex {
-    this.progress(peer);
-    return this.#options.machine.consistentIndex;
+  /** The last page was read. Returns the last entry that any may show, or undefined as above. */
+  end(peer: NodeId, base: SnapshotBase): LogIndex | undefined {
+    return this.progress(peer, base) ? this.#options.machine.consistentIndex : undefined;
   }
 }

@@ -116,10 +116,11 @@ export class SqliteMachine implements StateMachine {
     return this.#handle !== undefined;
   }
 
-  /** Frames in the WAL, which a checkpoint would copy; 0 in the middle of a batch. */
-  walFrames(): number {
-    const busy = this.#handle === undefined || this.#parts !== undefined;
-    return busy ? 0 : this.#handle!.status().walFrames;
+  /** Frames of the WAL that no checkpoint copied yet; 0 in the middle of a batch. */
+  uncopiedFrames(): number {
+    if (this.#handle === undefined || this.#parts !== undefined) return 0;
+    const { walFrames, copiedFrames } = this.#handle.status();
+    return Math.max(0, walFrames - copiedFrames);
   }
 
   lastSeq(): number {

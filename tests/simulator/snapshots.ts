@@ -63,7 +63,7 @@ class Transfer {
   readonly #least: LogIndex;
   readonly #receiver: SnapshotReceiver;
   #giver: SnapshotGiver | undefined;
-  #baseIndex: LogIndex = 0;
+  #base: SnapshotBase | undefined;
   #consistentAtStart: LogIndex = 0;
   /** Something was lost on the way. */
   #broken = false;
@@ -118,7 +118,7 @@ class Transfer {
       giver.checkpoint();
       return this.#here(() => this.#fail());
     }
-    this.#baseIndex = base.index;
+    this.#base = base;
     this.#consistentAtStart = giver.machine.consistentIndex;
     this.#here(() => {
       this.#receiver.begin(base, () => this.#next(0));
@@ -139,8 +139,8 @@ class Transfer {
     const { transfer, world, owner, counters } = this.#options;
     if (chunk < transfer.chunks) {
       return this.#there(({ source, machine }) => {
-        source.progress(owner.nodeId);
-        const bytes = this.#attempt(() => machine.transfer!.read(chunk));
+        const goesOn = source.progress(owner.nodeId, this.#base!);
+        const bytes = goesOn ? this.#attempt(() => machine.transfer!.read(chunk)) : undefined;
         this.#here(() => {
           if (bytes === undefined) return this.#fail();
           const written = this.#attempt(() => (transfer.write(chunk, bytes), true));
@@ -150,13 +150,14 @@ class Transfer {
       });
     }
     this.#there(({ source, machine }) => {
-      const fuzzyIndex = source.end(owner.nodeId);
+      const fuzzyIndex = source.end(owner.nodeId, this.#base!);
+      if (fuzzyIndex === undefined) return this.#here(() => this.#fail());
       if (machine.consistentIndex > this.#consistentAtStart) {
         counters.hit("snapshot of a file that a checkpoint changed");
       }
       this.#here(() => {
         this.#over = true;
-        world.tell(owner.nodeId, () => `has a snapshot of ${this.#baseIndex} to ${fuzzyIndex}`);
+        world.tell(owner.nodeId, () => `has a snapshot of ${this.#base!.index} to ${fuzzyIndex}`);
         counters.hit("snapshot installed");
         this.#receiver.done(fuzzyIndex);
       });
