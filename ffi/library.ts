@@ -106,6 +106,8 @@ export const SYMBOLS = {
   sqlite3_wal_replication_abort: { args: ["pointer", "buffer"], returns: "i32" },
   // int sqlite3_wal_replication_rewind(sqlite3 *db, const char *schema, sqlite3_int64 seq)
   sqlite3_wal_replication_rewind: { args: ["pointer", "buffer", "i64"], returns: "i32" },
+  // int sqlite3_wal_replication_limit(sqlite3 *db, const char *schema)
+  sqlite3_wal_replication_limit: { args: ["pointer", "buffer"], returns: "i32" },
   // int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *schema, sqlite3_int64 *counts)
   sqlite3_wal_replication_checkpoint: {
     args: ["pointer", "buffer", "buffer"],

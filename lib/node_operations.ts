@@ -135,7 +135,8 @@ export class NodeOperations implements Operations, Leadership {
   }
 
   async checkpoint(): Promise<CheckpointReport> {
-    return { index: await this.running().maintenance.checkpoint() };
+    const { index } = await this.running().maintenance.checkpoint();
+    return { index };
   }
 
   digest(): Promise<DatabaseDigest> {

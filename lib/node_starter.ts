@@ -231,7 +231,7 @@ export class NodeStarter {
     const membership = new Membership({ ...core, clusterId, log: this.#log });
     this.#membership = membership;
     const onFatal = (error: Error) => this.#fail(error);
-    const maintenance = new Maintenance({ replica, machine, sessions, pool, onFatal });
+    const maintenance = new Maintenance({ ...core, machine, sessions, pool, onFatal });
     this.#maintenance = maintenance;
     operations.attach({ clusterId, raft, replica, machine, membership, maintenance });
     this.#recovering = log.recovering;

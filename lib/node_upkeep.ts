@@ -146,9 +146,14 @@ export class NodeUpkeep {
   async #checkpoint(maintenance: Maintenance): Promise<void> {
     const { log } = this.#options;
     try {
-      const index = await maintenance.checkpoint();
+      const { index, walFrames, pausedMs, durationMs } = await maintenance.checkpoint();
       this.#grown = { bytes: 0, index };
-      log.debug("checkpoint", { index });
+      log.debug("checkpoint", {
+        index,
+        walFrames,
+        pausedMs: Math.round(pausedMs),
+        durationMs: Math.round(durationMs),
+      });
     } catch (error) {
       log.debug("checkpoint put off", { reason: messageOf(error) });
     }

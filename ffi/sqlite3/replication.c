@@ -47,6 +47,8 @@ struct WalReplication {
   u8 bPending;               /* pending is valid */
   u8 bUnsettled;             /* A leadership ended with captured, unreleased transactions */
   ReplMark pending;
+  u8 bLimit;                 /* limit is valid */
+  WalIndexHdr limit;         /* Newest state that checkpoints may copy, see _limit() */
   i64 nCaptured;             /* Counters of sqlite3_wal_replication_status() */
   i64 nDrained;
   i64 nApplied;

@@ -112,10 +112,18 @@ int sqlite3_wal_replication_abort(sqlite3 *db, const char *zSchema);
 int sqlite3_wal_replication_rewind(sqlite3 *db, const char *zSchema, sqlite3_int64 iSeq);
 
 /*
+** From now on checkpoints copy what is released or applied at this moment, and nothing later, until
+** the next call. Whoever says beforehand up to where the database file may hold a mixture of states
+** says the truth then, although writers go on. Without a call a checkpoint copies all that there is.
+*/
+int sqlite3_wal_replication_limit(sqlite3 *db, const char *zSchema);
+
+/*
 ** Copies released and applied frames into the database file as far as readers allow, then fsyncs the
 ** database file; never the WAL. Any connection of the file outside a transaction, any thread.
 ** aOut[0] frames in the WAL · [1] frames copied so far · [2] 1 when all of the WAL was copied and the
-** database file holds nothing else.
+** database file holds nothing else · [3] 1 when all was copied that the limit allows · [4] 1 when all
+** of the WAL was copied and nobody reads it any more: the next transaction begins it anew.
 */
 int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut);
 

@@ -290,8 +290,19 @@ int sqlite3_wal_replication_rewind(sqlite3 *db, const char *zSchema, sqlite3_int
   return replLeave(&c, rc);
 }
 
+int sqlite3_wal_replication_limit(sqlite3 *db, const char *zSchema){
+  ReplCall c;
+  int rc = replEnterHandle(&c, db, zSchema);
+  if( rc!=SQLITE_OK ) return rc;
+  sqlite3_mutex_enter(c.p->mutex);
+  c.p->limit = c.p->base.hdr;
+  c.p->bLimit = 1;
+  sqlite3_mutex_leave(c.p->mutex);
+  return replLeave(&c, SQLITE_OK);
+}
+
 /*
-** Copies frames up to the base. The checkpoint lock is held, pWal->hdr is the live header and was
+** Copies frames up to the base, or the limit. The checkpoint lock is held, pWal->hdr is the live header and was
 ** read after the base: the WAL reaches at least that far.
 **
 ** The header of the base takes its place, so that the checkpoint looks for the newest version of each
@@ -322,7 +333,7 @@ static int replCopyFrames(ReplCall *pCall, const WalIndexHdr *pBase){
 ** frame may not have done so, as transactions came after, which were then rewound. Skipped when the
 ** lock that keeps others from reading the file alone cannot be had; *pbAll is false then.
 */
-static int replCutFile(Wal *pWal, int *pbAll){
+static int replCutFile(Wal *pWal, i64 *pbAll){
   const i64 nByte = pWal->hdr.nPage*(i64)walPagesize(pWal);
   i64 nHave = 0;
   int rc = sqlite3OsFileSize(pWal->pDbFd, &nHave);
@@ -336,6 +347,36 @@ static int replCutFile(Wal *pWal, int *pbAll){
     *pbAll = 0;
     rc = SQLITE_OK;
   }
+  return rc;
+}
+
+/*
+** All of the WAL was copied, so that whoever reads from now on reads the file alone. True if those who
+** read the WAL are gone, or go within about a millisecond: the next transaction then begins it anew.
+*/
+static int replReadersGone(Wal *pWal){
+  int rc;
+  int nTry = 0;
+  while( (rc = walLockExclusive(pWal, WAL_READ_LOCK(1), WAL_NREADER-1))==SQLITE_BUSY
+      && nTry++<LOCK_TRIES
+  ){
+    sqlite3OsSleep(pWal->pVfs, LOCK_WAIT_US);
+  }
+  if( rc==SQLITE_OK ) walUnlockExclusive(pWal, WAL_READ_LOCK(1), WAL_NREADER-1);
+  return rc==SQLITE_OK;
+}
+
+/* What a checkpoint tells. pWal->hdr is the header that was live before it. */
+static int replCheckpointResult(Wal *pWal, const WalIndexHdr *pLimit, i64 *aOut){
+  u32 nBackfill = walCkptInfo(pWal)->nBackfill;
+  int rc = SQLITE_OK;
+  aOut[0] = pWal->hdr.mxFrame;
+  aOut[1] = MIN(nBackfill, pWal->hdr.mxFrame);
+  aOut[2] = nBackfill==pWal->hdr.mxFrame
+         && memcmp((void*)walIndexHdr(pWal), &pWal->hdr, sizeof(WalIndexHdr))==0;
+  aOut[3] = !replSameSalt(&pWal->hdr, pLimit) || nBackfill>=pLimit->mxFrame;
+  if( aOut[2] ) rc = replCutFile(pWal, &aOut[2]);
+  aOut[4] = aOut[2] && replReadersGone(pWal);
   return rc;
 }
 
@@ -356,20 +397,12 @@ int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3
   /* No statement runs, so an interrupt that came late is not meant for this. */
   AtomicStore(&db->u1.isInterrupted, 0);
   sqlite3_mutex_enter(c.p->mutex);
-  base = c.p->base.hdr;
+  base = c.p->bLimit ? c.p->limit : c.p->base.hdr;
   sqlite3_mutex_leave(c.p->mutex);
   SEH_TRY {
     rc = walIndexReadHdr(pWal, &bChanged);
     if( rc==SQLITE_OK ) rc = replCopyFrames(&c, &base);
-    if( rc==SQLITE_OK ){
-      u32 nBackfill = walCkptInfo(pWal)->nBackfill;
-      int isLive = memcmp((void*)walIndexHdr(pWal), &pWal->hdr, sizeof(WalIndexHdr))==0;
-      int bAll = isLive && nBackfill==pWal->hdr.mxFrame;
-      if( bAll ) rc = replCutFile(pWal, &bAll);
-      aOut[0] = pWal->hdr.mxFrame;
-      aOut[1] = MIN(nBackfill, pWal->hdr.mxFrame);
-      aOut[2] = bAll;
-    }
+    if( rc==SQLITE_OK ) rc = replCheckpointResult(pWal, &base, aOut);
   }
   SEH_EXCEPT( rc = walHandleException(pWal); )
   if( bChanged ) replForgetHdr(pWal);

@@ -154,6 +154,14 @@ export const PROXY_IDLE_MS = 30_000;
 export const PROXY_STALE_LEADER_MS = 3_000;
 /** Frames in a database's WAL above which a checkpoint is due. */
 export const CHECKPOINT_FRAMES = 4_096;
+/** Frames that a checkpoint may leave to copy while writers wait; more are copied before. */
+export const CHECKPOINT_PAUSED_FRAMES = 256;
+/** Times that a checkpoint copies while writers go on, if they keep pace with it. */
+export const CHECKPOINT_ROUNDS_MAX = 4;
+/** Frames in the WAL above which writers wait for readers of the WAL, so that it begins anew. */
+export const WAL_FRAMES_HIGH = 16_384;
+/** Time that they wait. */
+export const WAL_WAIT_MS = 100;
 /** Bytes of the log since the last checkpoint above which one is due, however small the WAL is. */
 export const CHECKPOINT_LOG_BYTES = 32 * MIB;
 

@@ -46,6 +46,10 @@ export interface CheckpointResult {
   readonly copiedFrames: number;
   /** Whether the whole WAL was copied. */
   readonly complete: boolean;
+  /** Whether everything was copied that the limit allows; else a reader is in the way. */
+  readonly limitReached: boolean;
+  /** Whether the next transaction begins the WAL anew: all was copied, and nobody reads it. */
+  readonly walFree: boolean;
 }
 
 /** Writers wait in a queue of ours, so a session meets locks only for moments. */
@@ -211,13 +215,13 @@ export class Connection implements Disposable {
   }
 
   /**
-   * Copies committed frames of the WAL into the database file and syncs it. Not inside a
-   * transaction.
+   * Copies committed frames of the WAL into the database file, as far as the limit that the handle
+   * set, and syncs it. Not inside a transaction.
    *
    * @throws {DatabaseError} `SQLITE`; among others `SQLITE_BUSY` while another checkpoint runs.
    */
   checkpoint(): CheckpointResult {
-    const counts = new Counts(3);
+    const counts = new Counts(5);
     const { c } = this.library;
     const rc = c.sqlite3_wal_replication_checkpoint(this.#open(), MAIN, counts.bytes);
     checkResult(rc, `checkpoint ${this.path}`);
@@ -225,6 +229,8 @@ export class Connection implements Disposable {
       walFrames: counts.at(0),
       copiedFrames: counts.at(1),
       complete: counts.at(2) === 1,
+      limitReached: counts.at(3) === 1,
+      walFree: counts.at(4) === 1,
     };
   }
 

@@ -122,6 +122,11 @@ export class ReplicaHandle implements Disposable {
     checkResult(rc, `release ${seq}`);
   }
 
+  /** Checkpoints copy what is released or applied now, and nothing later, until the next call. */
+  limitCheckpoints(): void {
+    checkResult(this.#c.sqlite3_wal_replication_limit(this.#open(), MAIN), "limit checkpoints");
+  }
+
   /**
    * Applies one drained part. The parts of a batch follow each other; the last one commits.
    *

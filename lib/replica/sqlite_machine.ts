@@ -177,9 +177,15 @@ export class SqliteMachine implements StateMachine {
     this.#handle?.interruptSessions();
   }
 
-  /** Says, durably, that a copy of everything up to `index` into the file begins. */
+  /**
+   * Says, durably, that a copy into the file begins, of what is committed and durable now and
+   * nothing later, although others go on.
+   *
+   * @param index Everything that the database shows up to here, or less, is copied.
+   */
   beginCheckpoint(index: LogIndex): void {
     this.#writeRecord({ completeIndex: this.#record.completeIndex, fuzzyIndex: index });
+    this.#opened().limitCheckpoints();
   }
 
   /** Says, durably, that the file holds everything up to `index`. */

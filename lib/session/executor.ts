@@ -216,11 +216,11 @@ export class Executor {
   #checkpoint(id: number): void {
     const { post } = this.#options;
     try {
-      const { complete } = this.#maintenanceConnection().checkpoint();
-      post({ type: "checkpoint_done", id, complete, error: undefined, ioFailed: false });
+      const result = this.#maintenanceConnection().checkpoint();
+      post({ type: "checkpoint_done", id, result, error: undefined, ioFailed: false });
     } catch (error) {
       const ioFailed = error instanceof DatabaseError && error.sqliteName === "SQLITE_IOERR";
-      post({ type: "checkpoint_done", id, complete: undefined, error: plainOf(error), ioFailed });
+      post({ type: "checkpoint_done", id, result: undefined, error: plainOf(error), ioFailed });
     }
   }
 

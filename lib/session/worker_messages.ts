@@ -1,5 +1,6 @@
 /** What the main thread and the SQL workers tell each other. Plain data: it is cloned. */
 import type { ErrorCode, Outcome } from "../base/errors.ts";
+import type { CheckpointResult } from "../database/connection.ts";
 import type { StreamRequest } from "../wire/hrana/types.ts";
 
 /** Where a worker finds the engine and the data. */
@@ -74,8 +75,8 @@ export type FromWorker =
   | {
     readonly type: "checkpoint_done";
     readonly id: number;
-    /** Whether every frame was copied; undefined when it failed. */
-    readonly complete: boolean | undefined;
+    /** Undefined when it failed. */
+    readonly result: CheckpointResult | undefined;
     readonly error: PlainError | undefined;
     /** Whether the system failed to read, write or sync a file. */
     readonly ioFailed: boolean;

@@ -88,6 +88,9 @@ export class WorkerPool {
       const nowMs = this.#clock.nowMs();
       for (const job of message.jobs) target.jobs.set(job.id, nowMs);
     }
+    // Work of the node keeps its worker from others; its numbers are its own.
+    const isOwn = message.type === "checkpoint" || message.type === "digest";
+    if (isOwn) target.jobs.set(-message.id, this.#clock.nowMs());
     target.port.post(packToWorker(message));
   }
 

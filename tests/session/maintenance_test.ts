@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLibrary } from "../../ffi/open.ts";
+import { CHECKPOINT_PAUSED_FRAMES } from "../../lib/base/limits.ts";
 import { Connection } from "../../lib/database/connection.ts";
 import { createDatabaseImage } from "../../lib/database/create.ts";
 import { ReplicaHandle } from "../../lib/database/replica_handle.ts";
@@ -26,6 +27,8 @@ class Fixture implements Disposable {
   readonly folder = mkdtempSync(join(tmpdir(), "dqlite-maintenance-"));
   readonly path = databasePath(this.folder);
   readonly fatal: Error[] = [];
+  /** Frames that were left to copy whenever everybody had to wait. */
+  readonly leftAtPauses: number[] = [];
   readonly machine: SqliteMachine;
   readonly maintenance: Maintenance;
   readonly #pool: WorkerPool;
@@ -46,11 +49,15 @@ class Fixture implements Disposable {
         mode: "following",
         readable: true,
         settledIndex: 2,
-        pauseApply: () => () => {},
+        pauseApply: () => {
+          this.leftAtPauses.push(this.machine.uncopiedFrames());
+          return () => {};
+        },
       } as unknown as Replica,
       machine: this.machine,
       sessions: {} as unknown as SessionManager,
       pool: this.#pool,
+      clock: systemClock,
       onFatal: (error) => void this.fatal.push(error),
     });
   }
@@ -110,7 +117,7 @@ async function failureOf(promise: Promise<unknown>): Promise<string> {
 
 test("a checkpoint is recorded once the file is complete", async () => {
   using fixture = new Fixture();
-  expect(await fixture.maintenance.checkpoint()).toBe(2);
+  expect((await fixture.maintenance.checkpoint()).index).toBe(2);
   expect(fixture.machine.checkpointIndex).toBe(2);
   expect(fixture.fatal).toEqual([]);
 });
@@ -132,5 +139,48 @@ test("a reader in the way of a checkpoint does not end the node", async () => {
   expect(await failureOf(fixture.maintenance.checkpoint())).toContain("a reader is in the way");
   expect(fixture.fatal).toEqual([]);
   reader.exec("COMMIT");
-  expect(await fixture.maintenance.checkpoint()).toBe(2);
+  expect((await fixture.maintenance.checkpoint()).index).toBe(2);
+});
+
+test("most of a checkpoint is copied before anybody waits", async () => {
+  using fixture = new Fixture();
+  fixture.write(
+    "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) " +
+      "INSERT INTO t SELECT randomblob(3000) FROM n",
+  );
+  expect(fixture.machine.uncopiedFrames()).toBeGreaterThan(CHECKPOINT_PAUSED_FRAMES);
+  const { index, walFrames } = await fixture.maintenance.checkpoint();
+  expect(index).toBe(2);
+  expect(walFrames).toBeGreaterThan(600);
+  expect(fixture.leftAtPauses).toEqual([0]);
+  expect(fixture.machine.uncopiedFrames()).toBe(0);
+  expect(fixture.maintenance.walHeldSinceMs).toBeUndefined();
+});
+
+test("when a reader is in the way of the larger part, nobody waits for nothing", async () => {
+  using fixture = new Fixture();
+  using reader = Connection.open(library, fixture.path, { role: "session" });
+  reader.exec("BEGIN; SELECT count(*) FROM t");
+  fixture.write(
+    "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) " +
+      "INSERT INTO t SELECT randomblob(3000) FROM n",
+  );
+  expect(await failureOf(fixture.maintenance.checkpoint())).toContain("a reader is in the way");
+  expect(fixture.leftAtPauses).toEqual([]);
+  expect(fixture.maintenance.walHeldSinceMs).toBeDefined();
+  expect(fixture.machine.checkpointIndex).toBe(1);
+  reader.exec("COMMIT");
+  await fixture.maintenance.checkpoint();
+  expect(fixture.machine.checkpointIndex).toBe(2);
+  expect(fixture.maintenance.walHeldSinceMs).toBeUndefined();
+});
+
+test("a reader that keeps the WAL from beginning anew is noticed", async () => {
+  using fixture = new Fixture();
+  using reader = Connection.open(library, fixture.path, { role: "session" });
+  reader.exec("BEGIN; SELECT count(*) FROM t");
+  // Everything that it sees is what is copied.
+  await fixture.maintenance.checkpoint();
+  expect(fixture.machine.checkpointIndex).toBe(2);
+  expect(fixture.maintenance.walHeldSinceMs).toBeDefined();
 });

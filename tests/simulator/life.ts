@@ -49,6 +49,9 @@ export interface LifeOptions {
   readonly onFatal: (error: Error) => void;
 }
 
+/** Checkpoints that begin while others go on, in thousandths. */
+const ALONGSIDE_PERMILLE = 500;
+
 /** See the file comment. */
 export class Life implements RunningView {
   readonly owner: Owner;
@@ -110,23 +113,38 @@ export class Life implements RunningView {
     membership.start();
   }
 
-  /** Copies the pages into the database file, as maintenance does. */
+  /** Copies the pages into the database file, as maintenance does: at first while others go on. */
   checkpoint(): void {
-    const { replica, machine, sessions } = this;
-    if (this.checkpointing) return;
-    if (replica.mode === "following" && replica.readable && machine.exists) {
-      this.checkpointing = true;
+    if (this.checkpointing || !this.#isSettled) return;
+    this.checkpointing = true;
+    if (!this.#world.chance(ALONGSIDE_PERMILLE)) return this.#checkpointStill();
+    this.#counters.hit("checkpoint begun while others go on");
+    this.#copy(this.replica.settledIndex, { isLast: false }, () => this.#checkpointStill());
+  }
+
+  get #isSettled(): boolean {
+    const { replica, machine } = this;
+    const isFollowing = replica.mode === "following" && replica.readable && machine.exists;
+    return isFollowing || replica.mode === "leading";
+  }
+
+  /** The rest, while nothing changes. */
+  #checkpointStill(): void {
+    const { replica, sessions } = this;
+    const end = (resume: () => void) => {
+      this.checkpointing = false;
+      resume();
+    };
+    if (!this.#isSettled) return end(() => {});
+    if (replica.mode === "following") {
       this.#counters.hit("checkpoint on a follower");
-      this.#copy(replica.settledIndex, replica.pauseApply());
-    } else if (replica.mode === "leading") {
-      this.checkpointing = true;
-      sessions.whileNobodyWrites((release) => {
-        this.#counters.hit("checkpoint on the leader");
-        this.#copy(replica.settledIndex, release);
-      }, () => {
-        this.checkpointing = false;
-      });
+      const resume = replica.pauseApply();
+      return this.#copy(replica.settledIndex, { isLast: true }, () => end(resume));
     }
+    sessions.whileNobodyWrites((release) => {
+      this.#counters.hit("checkpoint on the leader");
+      this.#copy(replica.settledIndex, { isLast: true }, () => end(release));
+    }, () => end(() => {}));
   }
 
   /** The node cannot go on. */
@@ -146,7 +164,7 @@ export class Life implements RunningView {
     this.#world.tell(this.owner.nodeId, () => `compacts its log up to ${this.log.baseIndex}`);
   }
 
-  #copy(index: LogIndex, resume: () => void): void {
+  #copy(index: LogIndex, { isLast }: { isLast: boolean }, then: () => void): void {
     const { machine, sessions, owner } = this;
     // The power may have gone while everything before it was written.
     if (!owner.alive) return;
@@ -154,8 +172,7 @@ export class Life implements RunningView {
     world.tell(owner.nodeId, () => `begins a checkpoint of ${index}`);
     const end = () => {
       sessions.busy = false;
-      this.checkpointing = false;
-      resume();
+      then();
     };
     const attempt = (act: () => void, next: () => void) => {
       try {
@@ -178,8 +195,8 @@ export class Life implements RunningView {
       sessions.busy = true;
       const copy = machine.beginCopy();
       const complete = () => {
-        world.tell(owner.nodeId, () => `ends the checkpoint of ${index}`);
-        if (copy.complete) machine.completeCheckpoint(index);
+        world.tell(owner.nodeId, () => `ends the ${isLast ? "" : "first part of the "}checkpoint`);
+        if (isLast && copy.complete) machine.completeCheckpoint(index);
       };
       later(copy.first, () => later(copy.second, () => later(complete, end)));
     });

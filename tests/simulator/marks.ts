@@ -85,6 +85,7 @@ export const MARKS = [
   "batch in parts abandoned",
   "apply in slices",
   "checkpoint on the leader",
+  "checkpoint begun while others go on",
   "checkpoint on a follower",
   "checkpoint cut off by a crash",
   "database created again",

@@ -12,7 +12,7 @@ static void bench(void){
   sqlite3_stmt *p = 0;
   Node A, B;
   u8 *aBuf = malloc(4<<20);
-  i64 a[6], aCkpt[3];
+  i64 a[6], aCkpt[5];
   i64 nByte = 0, nPage = 0, nBatch = 0;
   double tTxn = 0, tDrain = 0, tApply = 0, tCheckpoint = 0;
   makeSeed(4096, "NONE");

@@ -228,7 +228,7 @@ static i64 ship(Node *pLeader, Node *pFollower){
 
 /* Copies the whole WAL into the database file. */
 static void checkpointAll(Node *p){
-  i64 a[3];
+  i64 a[5];
   OK(sqlite3_wal_replication_checkpoint(p->h, 0, a));
   CHECK( a[2]==1 && a[0]==a[1] );
 }

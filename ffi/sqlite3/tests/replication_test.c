@@ -569,7 +569,7 @@ static void testRestartOnFollower(void){
 ** newer version beyond: after the rewind there is no other.
 */
 static void testCheckpointBeforeRewind(void){
-  i64 a[3];
+  i64 a[5];
   startDefault();
   EXEC(A.s, "INSERT INTO t VALUES(1,'one',0)");
   EXEC(A.s, "UPDATE t SET a='two'");
@@ -591,7 +591,7 @@ static void testCheckpointBeforeRewind(void){
 ** transaction is there; once that is rewound, the next checkpoint cuts the file.
 */
 static void testCutAfterRewind(void){
-  i64 a[3];
+  i64 a[5];
   startDefault();
   insert(&A, 300, 1000);
   ship(&A, &B);
@@ -788,7 +788,7 @@ static void testHandleRules(void){
 /* --- checkpoint --- */
 
 static void testCheckpoint(void){
-  i64 a[3];
+  i64 a[5];
   sqlite3 *r;
   int n1, n2;
   startDefault();
@@ -822,6 +822,81 @@ static void testCheckpoint(void){
   /* An automatic checkpoint is skipped in silence. */
   for(int i=0; i<1200; i++) EXEC(r, "INSERT INTO t(a) VALUES(%d)", i);
   CHECK( statusOf(&A, 5)==0 && statusOf(&A, 4)>1000 );
+  OK(sqlite3_close(r));
+  finish();
+}
+
+/*
+** A checkpoint copies what was released when its limit was set, although more is by now; also once the
+** WAL began anew since then.
+*/
+static void testLimit(void){
+  i64 a[5];
+  i64 nByte, nByteAfter;
+  u8 *aFile, *aAfter;
+  startDefault();
+  insert(&A, 100, 500);
+  ship(&A, &B);
+  OK(sqlite3_wal_replication_release(A.h, 0, 1));
+  CODE(SQLITE_MISUSE, sqlite3_wal_replication_limit(A.s, 0));
+  OK(sqlite3_wal_replication_limit(A.h, 0));
+  insert(&A, 100, 500);
+  ship(&A, &B);
+  OK(sqlite3_wal_replication_release(A.h, 0, 2));
+  OK(sqlite3_wal_replication_checkpoint(A.s, 0, a));
+  CHECK( a[1]>0 && a[1]<a[0] && a[2]==0 && a[3]==1 && a[4]==0 );
+  aFile = readFile(A.zPath, &nByte);
+  OK(sqlite3_wal_replication_checkpoint(A.s, 0, a));
+  aAfter = readFile(A.zPath, &nByteAfter);
+  CHECK( nByte==nByteAfter && memcmp(aFile, aAfter, (size_t)nByte)==0 );
+  free(aFile);
+  free(aAfter);
+  OK(sqlite3_wal_replication_limit(A.h, 0));
+  OK(sqlite3_wal_replication_checkpoint(A.s, 0, a));
+  CHECK( a[0]==a[1] && a[2]==1 && a[3]==1 && a[4]==1 );
+  /* The WAL begins anew, and nothing of it may be copied. */
+  insert(&A, 1, 10);
+  ship(&A, &B);
+  OK(sqlite3_wal_replication_release(A.h, 0, 3));
+  OK(sqlite3_wal_replication_checkpoint(A.s, 0, a));
+  CHECK( a[0]>0 && a[1]==0 && a[2]==0 && a[3]==1 && a[4]==0 );
+  /* On the follower, too. */
+  OK(sqlite3_wal_replication_limit(B.h, 0));
+  insert(&A, 10, 500);
+  ship(&A, &B);
+  OK(sqlite3_wal_replication_release(A.h, 0, 4));
+  OK(sqlite3_wal_replication_checkpoint(B.s, 0, a));
+  CHECK( a[1]>0 && a[1]<a[0] && a[2]==0 && a[3]==1 );
+  OK(sqlite3_wal_replication_limit(A.h, 0));
+  OK(sqlite3_wal_replication_limit(B.h, 0));
+  finish();
+}
+
+/* A checkpoint that copied everything tells whether somebody still reads the WAL. */
+static void testReaderKeepsWal(void){
+  i64 a[5];
+  i64 nFrame;
+  sqlite3 *r;
+  startDefault();
+  r = openDb(A.zPath);
+  insert(&A, 100, 500);
+  ship(&A, &B);
+  OK(sqlite3_wal_replication_release(A.h, 0, 1));
+  EXEC(r, "BEGIN; SELECT * FROM t");
+  OK(sqlite3_wal_replication_checkpoint(A.s, 0, a));
+  CHECK( a[2]==1 && a[3]==1 && a[4]==0 );
+  nFrame = a[0];
+  EXEC(r, "COMMIT; BEGIN; SELECT * FROM t");
+  /* It reads the file alone now. */
+  OK(sqlite3_wal_replication_checkpoint(A.s, 0, a));
+  CHECK( a[2]==1 && a[4]==1 );
+  insert(&A, 1, 10);
+  CHECK( statusOf(&A, 4)<nFrame );
+  ship(&A, &B);
+  OK(sqlite3_wal_replication_release(A.h, 0, 2));
+  /* Its file must not change. */
+  OK(sqlite3_wal_replication_checkpoint(A.s, 0, a));
+  CHECK( a[1]==0 && a[2]==0 && a[3]==0 );
   OK(sqlite3_close(r));
   finish();
 }
@@ -948,6 +1023,8 @@ int main(int argc, char **argv){
     { "release", testRelease },
     { "rules of the handle", testHandleRules },
     { "checkpoint", testCheckpoint },
+    { "limit of a checkpoint", testLimit },
+    { "reader keeps the WAL", testReaderKeepsWal },
     { "closing leaves the WAL alone", testCloseLeavesWal },
     { "a torn database file is healed", testHeal },
     { 0, 0 }

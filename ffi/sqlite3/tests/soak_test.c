@@ -107,7 +107,7 @@ static void applyNext(Replica *p){
 }
 
 static void checkpoint(Replica *p){
-  i64 a[3];
+  i64 a[5];
   int isLeader = p==&aReplica[iLeader];
   OK(sqlite3_wal_replication_checkpoint(rnd(2) ? p->node.h : p->node.s, 0, a));
   CHECK( a[1]<=a[0] );

@@ -76,7 +76,7 @@ static void *runCheckpoints(void *pArg){
   (void)pArg;
   while( !stopped() ){
     for(int i=0; i<2; i++){
-      i64 a[3];
+      i64 a[5];
       int rc = sqlite3_wal_replication_checkpoint(aDb[i], 0, a);
       CHECK( rc==SQLITE_OK || rc==SQLITE_BUSY );
       if( rc==SQLITE_OK ) CHECK( a[1]<=a[0] );
