@@ -44,6 +44,15 @@ export const SYMBOLS = {
   sqlite3_get_autocommit: { args: ["pointer"], returns: "i32" },
   // void sqlite3_interrupt(sqlite3 *db)
   sqlite3_interrupt: { args: ["pointer"], returns: "void" },
+  // int sqlite3_is_interrupted(sqlite3 *db)
+  sqlite3_is_interrupted: { args: ["pointer"], returns: "i32" },
+  // sqlite3_backup *sqlite3_backup_init(sqlite3 *to, const char *toSchema,
+  //                                     sqlite3 *from, const char *fromSchema)
+  sqlite3_backup_init: { args: ["pointer", "buffer", "pointer", "buffer"], returns: "pointer" },
+  // int sqlite3_backup_step(sqlite3_backup *copy, int nPage)
+  sqlite3_backup_step: { args: ["pointer", "i32"], returns: "i32" },
+  // int sqlite3_backup_finish(sqlite3_backup *copy)
+  sqlite3_backup_finish: { args: ["pointer"], returns: "i32" },
   // int sqlite3_reset(sqlite3_stmt *stmt)
   sqlite3_reset: { args: ["pointer"], returns: "i32" },
   // int sqlite3_finalize(sqlite3_stmt *stmt)

@@ -16,7 +16,9 @@ import type {
   Operations,
   Readiness,
 } from "./server/types.ts";
+import type { Backup, Backups } from "./session/backups.ts";
 import type { Maintenance } from "./session/maintenance.ts";
+import type { Restores } from "./session/restores.ts";
 
 /** The running parts that status and operations look at. */
 export interface RunningParts {
@@ -26,6 +28,8 @@ export interface RunningParts {
   readonly machine: SqliteMachine;
   readonly membership: Membership;
   readonly maintenance: Maintenance;
+  readonly backups: Backups;
+  readonly restores: Restores;
 }
 
 /** How often a wait for a leader looks again. */
@@ -141,6 +145,14 @@ export class NodeOperations implements Operations, Leadership {
 
   digest(): Promise<DatabaseDigest> {
     return this.running().maintenance.digest();
+  }
+
+  async backup(): Promise<Backup> {
+    return await this.running().backups.begin();
+  }
+
+  restores(): Restores {
+    return this.running().restores;
   }
 
   #leaderKnown(): boolean {

@@ -27,6 +27,7 @@ import type { SegmentLog } from "./log/segment_log.ts";
 import type { LogSpace } from "./log/types.ts";
 import { isEveryAddress, reachable } from "./node_address.ts";
 import { answerControl, keepInTouch } from "./node_control.ts";
+import { newCopies } from "./node_copies.ts";
 import { enterCluster } from "./node_entry.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
@@ -233,7 +234,11 @@ export class NodeStarter {
     const onFatal = (error: Error) => this.#fail(error);
     const maintenance = new Maintenance({ ...core, machine, sessions, pool, onFatal });
     this.#maintenance = maintenance;
-    operations.attach({ clusterId, raft, replica, machine, membership, maintenance });
+    const copies = newCopies({ replica, maintenance, sessions, pool, clock, disk: this.#disk }, {
+      folder: folder.path,
+      leaderUrl: () => operations.leaderUrl(),
+    });
+    operations.attach({ clusterId, raft, replica, machine, membership, maintenance, ...copies });
     this.#recovering = log.recovering;
     transport.setPeers(raft.status().configuration.members);
     // Nobody else could lead: there is nothing to wait for.

@@ -69,6 +69,10 @@ export const ERROR_CODES = {
   ADDRESS: "rejected",
   /** The peer belongs to another cluster, or speaks another version. */
   HANDSHAKE: "rejected",
+  /** A restore into a database that holds something, and that was not told to replace it. */
+  NOT_EMPTY: "rejected",
+  /** A restore that this node knows nothing of: it was given up, or begun at another leader. */
+  RESTORE_UNKNOWN: "rejected",
   /** A change of the membership that is not allowed now. */
   MEMBERSHIP: "rejected",
   /** The node was removed from its cluster, for good: it stops. */

@@ -165,6 +165,19 @@ export const WAL_WAIT_MS = 100;
 /** Bytes of the log since the last checkpoint above which one is due, however small the WAL is. */
 export const CHECKPOINT_LOG_BYTES = 32 * MIB;
 
+/** Backups that a node sends at once; each holds a snapshot of the database open. */
+export const BACKUPS_MAX = 4;
+/** Pages of a backup that are read, and sent, at once. */
+export const BACKUP_PART_BYTES = 256 * KIB;
+/** Time for which whoever takes a backup may take nothing of it, before it is ended. */
+export const BACKUP_STALL_MS = 30_000;
+/** Pages of a file that is to replace the database, in one request. */
+export const RESTORE_PART_BYTES = 2 * MIB;
+/** Time a restore may stand still before it is given up, with what was sent of the file. */
+export const RESTORE_STALL_MS = 60_000;
+/** Time after which the question for the end of a restore is answered, also when it goes on. */
+export const RESTORE_WAIT_MS = 20_000;
+
 /** Time a call of a client may take, failover included, unless it says otherwise. */
 export const CLIENT_TIMEOUT_MS = 30_000;
 /** The longest time a call of a client may be given. */
@@ -177,6 +190,10 @@ export const CLIENT_QUEUE_MAX = 16_384;
 export const CLIENT_DISCOVERY_MS = 1_000;
 /** Time without an answer after which a client asks whether the leader is another one by now. */
 export const CLIENT_PROBE_MS = 2_000;
+/** Time a node has to answer, or to send more, when it is asked for a backup or to restore. */
+export const NODE_CALL_TIMEOUT_MS = 60_000;
+/** Attempts to take a backup that breaks off. */
+export const BACKUP_ATTEMPTS_MAX = 3;
 /** Longest pause between two attempts of a client. */
 export const CLIENT_BACKOFF_MS_MAX = 500;
 
@@ -185,4 +202,6 @@ assert(ENTRY_PAYLOAD_BYTES_MAX + APPEND_BYTES_MAX < FRAME_BYTES_MAX, "an append 
 assert(LOG_BATCH_BYTES_MAX >= ENTRY_PAYLOAD_BYTES_MAX, "an entry must fit a batch");
 assert(PAGE_RANGE_BYTES < PAGE_RESPONSE_BYTES_MAX, "a range must fit an answer");
 assert(SNAPSHOT_STALL_MS < SNAPSHOT_PIN_MS, "the log is kept for as long as a snapshot is given");
+assert(RESTORE_WAIT_MS < NODE_CALL_TIMEOUT_MS, "a restore that goes on must say so in time");
+assert(RESTORE_PART_BYTES < HTTP_BODY_BYTES_MAX, "a part of a file must fit a request");
 assert(INFLIGHT_BYTES_MAX < PEER_QUEUE_BYTES_MAX, "what is in flight must fit the peer's queue");

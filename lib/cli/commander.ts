@@ -80,10 +80,16 @@ function flagValues(parser: Parser, command: Command): Record<string, string | s
   const flags: Record<string, string | string[]> = {};
   const values: Record<string, unknown> = parser.opts();
   for (const option of Object.values(command.options)) {
-    const value = values[camelCase(option.name)];
+    const value = valueOf(values, option.name);
     if (value !== undefined) flags[option.name] = value === true ? "true" : value as string;
   }
   return flags;
+}
+
+/** Commander takes a flag `--no-x` for the opposite of `x`, which is then false. */
+function valueOf(values: Readonly<Record<string, unknown>>, name: string): unknown {
+  if (!name.startsWith("no-")) return values[camelCase(name)];
+  return values[camelCase(name.slice("no-".length))] === false ? true : undefined;
 }
 
 /** How commander names the value of a flag. */

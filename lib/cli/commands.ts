@@ -1,5 +1,6 @@
 import type { Command } from "./command.ts";
 import {
+  BACKUP_OPTIONS,
   DEMO_OPTIONS,
   INSPECT_OPTIONS,
   type OptionTable,
@@ -22,6 +23,13 @@ export const COMMANDS: readonly Command[] = [
     options: SHELL_OPTIONS,
     rest: { name: "SQL", description: "statements and dot-commands to run, each an argument" },
     run: async (call) => (await import("./shell.ts")).shell(call),
+  }),
+  command({
+    name: "backup",
+    summary: "copy the database of a running cluster into a plain SQLite file",
+    options: BACKUP_OPTIONS,
+    rest: { name: "FILE", description: "the file to make" },
+    run: async (call) => (await import("./backup.ts")).backup(call),
   }),
   command({
     name: "demo",

@@ -271,6 +271,58 @@ export const RECOVER_OPTIONS = {
   },
 } as const satisfies OptionTable;
 
+/** Replaces what is there already. */
+const FORCE = {
+  name: "force",
+  type: "flag",
+  env: "DQLITE_FORCE",
+  description: "replace a file that is there already",
+  schema: flag(),
+} as const satisfies Option;
+
+const NO_VERIFY = {
+  name: "no-verify",
+  type: "flag",
+  env: "DQLITE_NO_VERIFY",
+  description: "do not let SQLite look for damage in the file",
+  schema: flag(),
+} as const satisfies Option;
+
+const NODES_URL = {
+  ...SHELL_OPTIONS.url,
+  description: "HTTP address of one node or several; the first that answers is taken",
+} as const satisfies Option;
+
+/** Options of `dqlite backup`. */
+export const BACKUP_OPTIONS = {
+  url: NODES_URL,
+  force: FORCE,
+  noVerify: NO_VERIFY,
+  config: CONFIG,
+} as const satisfies OptionTable;
+
+/** Options of `dqlite restore`. */
+export const RESTORE_OPTIONS = {
+  url: NODES_URL,
+  dir: {
+    name: "dir",
+    type: "text",
+    placeholder: "PATH",
+    env: "DQLITE_RESTORE_DIR",
+    description: "instead of a cluster that runs: the folder of a new one, missing or empty",
+    schema: path.optional(),
+  },
+  force: { ...FORCE, description: "replace a database that is not empty" },
+  config: CONFIG,
+} as const satisfies OptionTable;
+
+/** Options of `dqlite dump`. */
+export const DUMP_OPTIONS = {
+  url: NODES_URL,
+  force: FORCE,
+  config: CONFIG,
+} as const satisfies OptionTable;
+
 /** Every table, for the keys a config file may have. */
 export const ALL_OPTIONS: readonly OptionTable[] = [
   SERVE_OPTIONS,
@@ -278,6 +330,9 @@ export const ALL_OPTIONS: readonly OptionTable[] = [
   DEMO_OPTIONS,
   INSPECT_OPTIONS,
   RECOVER_OPTIONS,
+  BACKUP_OPTIONS,
+  RESTORE_OPTIONS,
+  DUMP_OPTIONS,
 ];
 
 function flag() {

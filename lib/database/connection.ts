@@ -11,7 +11,9 @@ import {
   SQLITE_OPEN_CREATE,
   SQLITE_OPEN_READONLY,
   SQLITE_OPEN_READWRITE,
+  SQLITE_OPEN_URI,
 } from "./native.ts";
+import { PageCopy } from "./page_copy.ts";
 import { FIELD, type Scratch, scratchOf } from "./scratch.ts";
 import { SQLITE_OK, sqliteError } from "./sqlite_error.ts";
 import { Statement, takeDescription } from "./statement.ts";
@@ -26,8 +28,10 @@ import { decodeText } from "./values.ts";
  *   are refused; a change of leadership interrupts it.
  * - `plain`: SQLite as it is; makes the file when it is missing.
  * - `readonly`: reads an existing file.
+ * - `immutable`: reads an existing file that nobody changes meanwhile; makes no file beside it,
+ *   also when it is marked as one with a WAL.
  */
-export type ConnectionRole = "session" | "plain" | "readonly";
+export type ConnectionRole = "session" | "plain" | "readonly" | "immutable";
 
 /** How a connection is opened. */
 export interface ConnectionOptions {
@@ -53,12 +57,13 @@ export interface CheckpointResult {
 }
 
 /** Writers wait in a queue of ours, so a session meets locks only for moments. */
-const BUSY_TIMEOUT_MS = { session: 100, plain: 5_000, readonly: 1_000 } as const;
+const BUSY_TIMEOUT_MS = { session: 100, plain: 5_000, readonly: 1_000, immutable: 0 } as const;
 
 const OPEN_FLAGS = {
   session: SQLITE_OPEN_READWRITE,
   plain: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
   readonly: SQLITE_OPEN_READONLY,
+  immutable: SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
 } as const;
 
 /** The statement is going to be kept. */
@@ -92,7 +97,7 @@ export class Connection implements Disposable {
     this.#cache = new StatementCache(options.statementCacheMax ?? STATEMENT_CACHE_MAX);
     this.#handle = openHandle(
       library,
-      path,
+      options.role === "immutable" ? immutableUri(path) : path,
       OPEN_FLAGS[options.role],
       options.busyTimeoutMs ?? BUSY_TIMEOUT_MS[options.role],
     );
@@ -234,6 +239,16 @@ export class Connection implements Disposable {
     };
   }
 
+  /**
+   * Begins to replace the main database by that of `source`, which has the same page size, inside
+   * one write transaction. Neither connection runs anything else until the copy is closed.
+   *
+   * @throws {DatabaseError} `SQLITE` when this connection is inside a transaction.
+   */
+  replaceBy(source: Connection): PageCopy {
+    return new PageCopy(this.library, this.#open(), source.#open());
+  }
+
   /** Closes all statements, rolls an open transaction back, and closes the file; idempotent. */
   close(): void {
     const handle = this.#handle;
@@ -304,6 +319,12 @@ export class Connection implements Disposable {
     const before = offset < 0 ? undefined : decodeText(text.subarray(0, at + offset));
     return sqliteError(result[FIELD.rc]!, message, before?.length);
   }
+}
+
+/** The path as a URI that tells SQLite to take no locks and to look for no journal. */
+function immutableUri(path: string): string {
+  const escaped = path.replaceAll(/[%?#]/g, (char) => encodeURIComponent(char));
+  return `file:${escaped.startsWith("/") ? "//" : ""}${escaped}?immutable=1`;
 }
 
 /** SQL as UTF-8 behind which a NUL stands; one inside would be taken for the end. */

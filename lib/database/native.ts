@@ -7,6 +7,8 @@ import { SQLITE_OK, sqliteError, sqliteName } from "./sqlite_error.ts";
 export const SQLITE_OPEN_READONLY = 0x1;
 export const SQLITE_OPEN_READWRITE = 0x2;
 export const SQLITE_OPEN_CREATE = 0x4;
+/** The path is a URI, whose parameters say more. */
+export const SQLITE_OPEN_URI = 0x40;
 /** No mutex inside SQLite: one thread uses the connection. */
 const SQLITE_OPEN_NOMUTEX = 0x8000;
 

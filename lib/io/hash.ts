@@ -21,3 +21,8 @@ export function sha256(): Hasher {
     digestHex: () => hash.digest("hex"),
   };
 }
+
+/** The SHA-256 of `bytes` in hexadecimal, worked out by another thread. */
+export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}

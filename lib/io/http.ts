@@ -25,7 +25,11 @@ export interface HttpReply {
   readonly status: number;
   /** Sent as it is: some clients compare the whole header. */
   readonly contentType: string;
-  readonly body: string | Uint8Array<ArrayBuffer>;
+  /**
+   * A stream is asked for more only as fast as the client takes it, is cancelled when the client
+   * goes away, and by an error cuts the connection, so that the client knows that it is not whole.
+   */
+  readonly body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Further headers; undefined for most replies, which then cost less. */
   readonly headers?: Readonly<Record<string, string>>;
 }

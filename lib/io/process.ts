@@ -150,6 +150,13 @@ export function removeFolder(path: string): void {
   rmSync(path, { recursive: true, force: true });
 }
 
+/** Where standard error goes, for progress that must not mix with the output. */
+export const standardError = {
+  get isTerminal(): boolean {
+    return process.stderr.isTTY === true;
+  },
+};
+
 /** Where standard output goes, for progress that refreshes itself on a terminal. */
 export const standardOutput = {
   get isTerminal(): boolean {

@@ -14,7 +14,9 @@ const TEXT_TYPE = "text/plain";
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   BATON_INVALID: 404,
   STREAM_EXPIRED: 404,
+  RESTORE_UNKNOWN: 404,
   MEMBERSHIP: 409,
+  NOT_EMPTY: 409,
   TOO_LARGE: 413,
   BUSY: 429,
   TRANSACTION_BUSY: 429,

@@ -3,10 +3,12 @@ import { DatabaseError } from "../base/errors.ts";
 import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
 import type { HttpReply, HttpRequest, HttpServer } from "../io/http.ts";
 import { httpUrl, listenHttp } from "../io/http_server.ts";
+import { handleBackup } from "./backup.ts";
 import { handlePipeline } from "./hrana_http.ts";
 import { preflightReply, refuseOrigin, withOrigin } from "./origin.ts";
 import { Proxy } from "./proxy.ts";
 import { errorReply, jsonReply, textReply } from "./replies.ts";
+import { handleRestore, RESTORE_STEPS } from "./restore.ts";
 import {
   clusterReply,
   handleCheckpoint,
@@ -16,7 +18,7 @@ import {
   handleTransfer,
   readyReply,
 } from "./status.ts";
-import type { ServerOptions } from "./types.ts";
+import type { Operations, ServerOptions } from "./types.ts";
 
 type Handler = (request: HttpRequest) => Promise<HttpReply> | HttpReply;
 
@@ -169,12 +171,21 @@ function buildRoutes(options: ServerOptions): ReadonlyMap<string, Route> {
     ["/readyz", { GET: (request) => readyReply(operations, request.query) }],
     ["/version", { GET: () => versionReply }],
     ["/cluster", { GET: () => clusterReply(operations) }],
+    ["/cluster/backup", { GET: (request) => handleBackup(request, operations) }],
+    ...restoreRoutes(operations, proxy),
     ["/cluster/digest", { GET: () => handleDigest(operations) }],
     ["/cluster/remove", { POST: (request) => handleRemove(request, operations, proxy) }],
     ["/cluster/role", { POST: (request) => handleRole(request, operations, proxy) }],
     ["/cluster/transfer", { POST: (request) => handleTransfer(request, operations, proxy) }],
     ["/cluster/checkpoint", { POST: () => handleCheckpoint(operations) }],
   ]);
+}
+
+function restoreRoutes(operations: Operations, proxy: Proxy): [string, Route][] {
+  return RESTORE_STEPS.map((step) => {
+    const POST: Handler = (request) => handleRestore(step, request, operations, proxy);
+    return [`/cluster/restore/${step}`, { POST }];
+  });
 }
 
 function refuseMethod(method: string, path: string, route: Route): HttpReply {

@@ -1,5 +1,7 @@
 /** What the HTTP server asks of the node behind it. */
 import type { MemberRole, NodeId } from "../raft/types.ts";
+import type { Backup } from "../session/backups.ts";
+import type { Restores } from "../session/restores.ts";
 import type { Sessions } from "../session/types.ts";
 import type { Clock } from "../io/clock.ts";
 import type { HttpClient } from "../io/http.ts";
@@ -98,6 +100,14 @@ export interface Operations {
   checkpoint(): Promise<CheckpointReport>;
   /** Reads the database of this node. */
   digest(): Promise<DatabaseDigest>;
+  /**
+   * Begins a backup of this node's database.
+   *
+   * @throws {DatabaseError} `BUSY`, `NO_LEADER`, `NOT_LEADER` on a node that holds no data.
+   */
+  backup(): Promise<Backup>;
+  /** Files that are to replace the database. @throws {DatabaseError} before the node has joined. */
+  restores(): Pick<Restores, "begin" | "part" | "commit" | "abort">;
 }
 
 /** What a server is made of. */

@@ -4,11 +4,13 @@
  */
 import type { Library } from "../../ffi/library.ts";
 import { assert } from "../base/assert.ts";
-import { DatabaseError, messageOf } from "../base/errors.ts";
+import { DatabaseError } from "../base/errors.ts";
 import { IDLE_CONNECTIONS_MAX } from "../base/limits.ts";
 import { Connection } from "../database/connection.ts";
 import { digestOf } from "../database/digest.ts";
-import { fromPlain, toPlain } from "./plain_error.ts";
+import type { Hasher } from "../io/hash.ts";
+import { Copies } from "./copies.ts";
+import { asPlain, fromPlain } from "./plain_error.ts";
 import { NotHereError, type Run, runRequests, type StreamContext } from "./request_runner.ts";
 import type { FromWorker, Job, JobResult, ToWorker } from "./worker_messages.ts";
 
@@ -29,7 +31,7 @@ export interface ExecutorOptions {
   readonly databasePath: string;
   readonly nowMs: () => number;
   readonly post: (message: FromWorker) => void;
-  readonly sha256: () => { update(bytes: Uint8Array): void; digestHex(): string };
+  readonly sha256: () => Hasher;
 }
 
 /** See the file comment. */
@@ -38,12 +40,14 @@ export class Executor {
   readonly #streams = new Map<number, StreamContext>();
   readonly #waiting = new Map<number, Waiting>();
   readonly #idle: Connection[] = [];
+  readonly #copies: Copies;
   #maintenance: Connection | undefined;
   /** Set while everything is let go of: nobody gets the write turn any more. */
   #resetError: DatabaseError | undefined;
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
+    this.#copies = new Copies({ ...options, open: () => this.#open() });
   }
 
   /** Takes one message of the main thread. */
@@ -72,6 +76,9 @@ export class Executor {
       case "stop":
         this.#reset();
         this.#options.post({ type: "stopped" });
+        break;
+      default:
+        this.#copies.handle(message);
         break;
     }
   }
@@ -204,6 +211,7 @@ export class Executor {
     for (const { connection } of this.#streams.values()) connection.close();
     this.#streams.clear();
     for (const connection of this.#idle.splice(0)) connection.close();
+    this.#copies.clear();
     this.#maintenance?.close();
     this.#maintenance = undefined;
   }
@@ -220,7 +228,7 @@ export class Executor {
       post({ type: "checkpoint_done", id, result, error: undefined, ioFailed: false });
     } catch (error) {
       const ioFailed = error instanceof DatabaseError && error.sqliteName === "SQLITE_IOERR";
-      post({ type: "checkpoint_done", id, result: undefined, error: plainOf(error), ioFailed });
+      post({ type: "checkpoint_done", id, result: undefined, error: asPlain(error), ioFailed });
     }
   }
 
@@ -231,7 +239,7 @@ export class Executor {
       const digest = digestOf(connection, sha256(), () => post({ type: "digest_begun", id }));
       post({ type: "digest_done", id, ...digest, error: undefined });
     } catch (error) {
-      post({ type: "digest_done", id, sha256: "", pages: 0, error: plainOf(error) });
+      post({ type: "digest_done", id, sha256: "", pages: 0, error: asPlain(error) });
     } finally {
       connection.close();
     }
@@ -247,16 +255,10 @@ function refusal(job: Job, error: unknown): JobResult {
   return {
     id: job.id,
     results: [],
-    refused: plainOf(error instanceof NotHereError ? error.reason : error),
+    refused: asPlain(error instanceof NotHereError ? error.reason : error),
     seq: 0,
     captured: false,
     open: false,
     inTransaction: false,
   };
-}
-
-function plainOf(error: unknown) {
-  return toPlain(
-    error instanceof DatabaseError ? error : new DatabaseError("SQLITE", messageOf(error)),
-  );
 }

@@ -85,7 +85,7 @@ export class Maintenance {
 
   /** Hashes all pages as of one index. */
   async digest(): Promise<Digest> {
-    const { index, resume } = await this.#standStill();
+    const { index, resume } = await this.standStill();
     try {
       const { promise, resolve, reject } = Promise.withResolvers<Digest>();
       this.#ask("digest", (reply) => {
@@ -118,7 +118,7 @@ export class Maintenance {
     const { machine, clock } = this.#options;
     const startMs = clock.nowMs();
     await this.#copyAlongside();
-    const { index, resume } = await this.#standStill();
+    const { index, resume } = await this.standStill();
     const pausedAtMs = clock.nowMs();
     let result: CheckpointResult;
     try {
@@ -211,8 +211,14 @@ export class Maintenance {
     throw new DatabaseError("BUSY", "The node is between two states; try again");
   }
 
-  /** Waits until the database shows exactly what is committed up to an index, and keeps it so. */
-  async #standStill(): Promise<{ index: LogIndex; resume: () => void }> {
+  /**
+   * Waits until the database shows exactly what is committed up to an index, and keeps it so until
+   * `resume` is called; further calls of that are harmless.
+   *
+   * @throws {DatabaseError} `BUSY` in between two states; `NOT_LEADER` and others when leadership
+   * is lost meanwhile.
+   */
+  async standStill(): Promise<{ index: LogIndex; resume: () => void }> {
     const { replica } = this.#options;
     this.#requireSettled();
     if (replica.mode === "following") {

@@ -1,4 +1,4 @@
-import { DatabaseError } from "../base/errors.ts";
+import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { PlainError } from "./worker_messages.ts";
 
 /** An error as plain data, to cross to another thread. */
@@ -11,4 +11,11 @@ export function toPlain(error: DatabaseError): PlainError {
 export function fromPlain(plain: PlainError): DatabaseError {
   const { code, message, outcome, hint } = plain;
   return new DatabaseError(code, message, hint === undefined ? { outcome } : { outcome, hint });
+}
+
+/** Whatever was thrown in a worker as plain data. */
+export function asPlain(error: unknown): PlainError {
+  return toPlain(
+    error instanceof DatabaseError ? error : new DatabaseError("SQLITE", messageOf(error)),
+  );
 }

@@ -11,9 +11,9 @@ export function packToWorker(message: ToWorker): unknown {
   return plain ? JSON.stringify(message) : message;
 }
 
-/** Packs a worker's message; results are texts and numbers, which JSON always carries. */
+/** Packs a worker's message; but for pages, it is of texts and numbers, which JSON carries. */
 export function packFromWorker(message: FromWorker): unknown {
-  return JSON.stringify(message);
+  return message.type === "backup_part" ? message : JSON.stringify(message);
 }
 
 /** Unpacks what the other side packed. */

@@ -44,8 +44,57 @@ export interface JobResult {
   readonly inTransaction: boolean;
 }
 
+/** From the main thread to a worker: copies of whole databases. */
+export type CopyToWorker =
+  /** Takes a snapshot of the database, to be read in pieces. */
+  | { readonly type: "backup_begin"; readonly id: number }
+  | { readonly type: "backup_next"; readonly id: number }
+  | { readonly type: "backup_end"; readonly id: number }
+  /** Looks for what is wrong with a file that is to replace the database. */
+  | { readonly type: "restore_check"; readonly id: number; readonly path: string }
+  /** Replaces the database by a file, in one transaction, under the write turn. */
+  | {
+    readonly type: "restore";
+    readonly id: number;
+    readonly path: string;
+    /** Whether a database that holds something may be replaced. */
+    readonly force: boolean;
+  };
+
+/** From a worker to the main thread: copies of whole databases. */
+export type CopyFromWorker =
+  | {
+    readonly type: "backup_begun";
+    readonly id: number;
+    readonly pages: number;
+    readonly pageSizeBytes: number;
+    readonly error: PlainError | undefined;
+  }
+  | {
+    readonly type: "backup_part";
+    readonly id: number;
+    /** Pages; none once all were handed over. */
+    readonly bytes: Uint8Array<ArrayBuffer>;
+    /** SHA-256 over all pages, in hexadecimal, with the part that has none. */
+    readonly sha256: string | undefined;
+    readonly error: PlainError | undefined;
+  }
+  | {
+    readonly type: "restore_checked";
+    readonly id: number;
+    readonly error: PlainError | undefined;
+  }
+  | {
+    readonly type: "restore_done";
+    readonly id: number;
+    /** Number of the transaction that replaced the database. */
+    readonly seq: number;
+    readonly error: PlainError | undefined;
+  };
+
 /** From the main thread to a worker. */
 export type ToWorker =
+  | CopyToWorker
   | { readonly type: "setup"; readonly setup: WorkerSetup }
   /** Runs jobs in order. With a grant, all of them hold the write turn. */
   | { readonly type: "run"; readonly jobs: readonly Job[]; readonly grant: number | undefined }
@@ -60,6 +109,7 @@ export type ToWorker =
 
 /** From a worker to the main thread. */
 export type FromWorker =
+  | CopyFromWorker
   | { readonly type: "ready" }
   | { readonly type: "done"; readonly results: readonly JobResult[] }
   /** Every job of the grant is done: the write turn is free. */

@@ -45,6 +45,7 @@ export class WorkerPool {
   readonly #setup: WorkerSetup;
   readonly #clock: Clock;
   readonly #events: PoolEvents;
+  readonly #listeners: ((message: FromWorker) => void)[] = [];
 
   constructor(
     spawn: SpawnWorker,
@@ -94,6 +95,16 @@ export class WorkerPool {
     target.port.post(packToWorker(message));
   }
 
+  /** Tells `listener`, too, of every message of a worker. */
+  listen(listener: (message: FromWorker) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Long work of the node itself begins in a worker; it ends by {@linkcode finished}. */
+  occupy(worker: number, jobId: number): void {
+    this.#workers[worker]!.jobs.set(jobId, this.#clock.nowMs());
+  }
+
   /** A job that was handed to a worker came back. */
   finished(worker: number, jobId: number): void {
     this.#workers[worker]!.jobs.delete(jobId);
@@ -115,7 +126,11 @@ export class WorkerPool {
   #add(): number {
     const index = this.#workers.length;
     const port = this.#spawn(
-      (data) => this.#events.onMessage(index, unpack<FromWorker>(data)),
+      (data) => {
+        const message = unpack<FromWorker>(data);
+        this.#events.onMessage(index, message);
+        for (const listener of this.#listeners) listener(message);
+      },
       (error) => this.#events.onError(error),
     );
     this.#workers.push({ port, jobs: new Map(), streams: 0 });

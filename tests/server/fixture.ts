@@ -56,6 +56,10 @@ export function fakeOperations(given: Partial<Operations> = {}): Operations {
     transfer: refuse,
     checkpoint: refuse,
     digest: refuse,
+    backup: refuse,
+    restores: () => {
+      throw new DatabaseError("MEMBERSHIP", "not now");
+    },
     ...given,
   };
 }

@@ -1,0 +1,60 @@
+/** `dqlite backup FILE`: the database of a cluster as a plain SQLite file. */
+import { writeBackup } from "../backup_file.ts";
+import { DatabaseError } from "../base/errors.ts";
+import { NodeCalls } from "../client/node_calls.ts";
+import { systemClock } from "../io/clock.ts";
+import { NodeDisk } from "../io/disk_node.ts";
+import { standardError } from "../io/process.ts";
+import type { Program } from "../io/program.ts";
+import { type Call, EXIT } from "./command.ts";
+import type { BACKUP_OPTIONS } from "./options.ts";
+import { Progress, sizeText } from "./progress.ts";
+
+/**
+ * Takes the backup.
+ *
+ * @throws {DatabaseError} why there is none; nothing is left behind then.
+ */
+export async function backup(
+  { settings, rest, program }: Call<typeof BACKUP_OPTIONS>,
+): Promise<number> {
+  const [path] = rest;
+  if (path === undefined || rest.length > 1) {
+    throw new DatabaseError("CONFIG", `backup takes one file, not ${rest.length}`);
+  }
+  const progress = newProgress(program);
+  try {
+    const { url, index, sizeBytes } = await writeBackup({
+      disk: new NodeDisk(),
+      calls: newCalls(program, settings.url),
+      path,
+      replace: settings.force,
+      verify: !settings.noVerify,
+      onProgress: (done, whole) => progress.show("backup", done, whole),
+    });
+    progress.end();
+    const checked = settings.noVerify ? "" : ", verified";
+    program.stdout(`${path}: ${sizeText(sizeBytes)} as of entry ${index}, from ${url}${checked}\n`);
+    return EXIT.ok;
+  } finally {
+    progress.end();
+  }
+}
+
+/** Progress on the terminal, if standard error is one. */
+export function newProgress(program: Program): Progress {
+  const { isTerminal } = standardError;
+  return new Progress({ clock: systemClock, isTerminal, write: (text) => program.stderr(text) });
+}
+
+/** Calls of the nodes, which Ctrl-C gives up. */
+export function newCalls(program: Program, urls: readonly string[]): NodeCalls {
+  const interrupt = new AbortController();
+  program.onStopRequest(() => interrupt.abort());
+  return new NodeCalls({
+    urls,
+    fetch: (url, init) => globalThis.fetch(url, init),
+    clock: systemClock,
+    signal: interrupt.signal,
+  });
+}
