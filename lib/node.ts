@@ -42,6 +42,8 @@ export class Node {
   static async start(options: NodeOptions): Promise<Node> {
     await using stack = new AsyncDisposableStack();
     const { member, sessions, operations } = await new NodeStarter(options, stack).start();
+    // What a file brings is applied before the node says that it is ready.
+    if (options.from !== undefined) await operations.waitForLeader(Infinity);
     return new Node(member, { sessions, operations, stack: stack.move() });
   }
 

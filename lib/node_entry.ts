@@ -1,12 +1,9 @@
 /** How a node comes to its cluster and its log: it founds one, joins one, or goes on as before. */
-import type { Library } from "../ffi/library.ts";
 import { openLibrary } from "../ffi/open.ts";
-import { crc32c } from "./base/crc32c.ts";
 import { DatabaseError } from "./base/errors.ts";
 import type { Random } from "./base/random.ts";
 import { joinCluster } from "./cluster/join.ts";
 import type { TargetRole } from "./cluster/membership.ts";
-import { createDatabaseImage } from "./database/create.ts";
 import type { Clock } from "./io/clock.ts";
 import type { Disk } from "./io/disk.ts";
 import { randomHex } from "./io/entropy.ts";
@@ -14,13 +11,11 @@ import type { DataFolder } from "./io/folder.ts";
 import type { Network } from "./io/network.ts";
 import { SegmentLog } from "./log/segment_log.ts";
 import type { LogSpace } from "./log/types.ts";
+import { FirstContent, notEmpty, writeFirstEntries } from "./node_founding.ts";
 import type { Log } from "./observe/log.ts";
-import { initialConfiguration } from "./raft/configuration.ts";
-import type { Entry, Member } from "./raft/types.ts";
-import { DATABASE_ID } from "./replica/sqlite_machine.ts";
+import type { Member } from "./raft/types.ts";
 import { controlCall } from "./transport/control_call.ts";
 import { HandshakeError } from "./transport/types.ts";
-import { encodeCreate } from "./wire/command.ts";
 
 /** What entering a cluster needs. */
 export interface EntryOptions {
@@ -31,6 +26,8 @@ export interface EntryOptions {
   readonly role: TargetRole;
   /** Cluster ports of nodes to join; empty to found a cluster. */
   readonly seeds: readonly string[];
+  /** A database file that a new cluster begins with. */
+  readonly from: string | undefined;
   readonly disk: Disk;
   readonly network: Network;
   readonly clock: Clock;
@@ -59,15 +56,19 @@ const SEED_CHECK_TIMEOUT_MS = 500;
  * Founds a cluster, joins one, or goes on as the member that this folder was before.
  *
  * @throws {DatabaseError} `HANDSHAKE` or `MEMBERSHIP` when the cluster will not have this node,
- * `CORRUPT`, `DATA_FOLDER` or `DISK` when the log cannot be used.
+ * `CORRUPT`, `DATA_FOLDER` or `DISK` when the log cannot be used, or when there is no cluster to
+ * found with a file.
  */
 export async function enterCluster(options: EntryOptions): Promise<Entered> {
-  const { clusterId } = options.folder.identity;
+  const { folder, from, seeds } = options;
+  const { clusterId } = folder.identity;
+  if (from !== undefined && seeds.length > 0) throw joinsWithContent(from);
+  if (from !== undefined && clusterId !== undefined) throw notEmpty(folder.path, clusterId);
   if (clusterId !== undefined) {
     await checkSeeds(options, clusterId);
     return { clusterId, log: openLog(options, clusterId, false) };
   }
-  if (options.seeds.length > 0) return await join(options);
+  if (seeds.length > 0) return await join(options);
   if (options.role === "voter") return await found(options);
   throw new DatabaseError(
     "CONFIG",
@@ -83,14 +84,30 @@ export async function enterCluster(options: EntryOptions): Promise<Entered> {
  * off before is begun anew.
  */
 async function found(options: EntryOptions): Promise<Entered> {
-  const { folder, member } = options;
+  const { folder, member, disk, from } = options;
+  const library = await openLibrary();
+  using content = from === undefined ? undefined : new FirstContent(library, disk, from);
+  content?.requireSpace(disk, folder.path);
   folder.discardLog();
   const clusterId = randomHex(16);
   const log = openLog(options, clusterId, true);
-  await appendFirst(log, firstEntries(member, await openLibrary()));
+  try {
+    await writeFirstEntries(log, member, library, content);
+  } catch (error) {
+    log.close(() => {});
+    throw error;
+  }
   folder.setClusterId(clusterId);
   options.log.info("founded a cluster", { cluster: clusterId, node: member.id });
   return { clusterId, log };
+}
+
+function joinsWithContent(from: string): DatabaseError {
+  return new DatabaseError(
+    "CONFIG",
+    `A node that joins a cluster gets its data from there: --from ${from} does not go with --join`,
+    { hint: "Into a cluster that runs, dqlite restore puts a file" },
+  );
 }
 
 /** The empty log comes before the identity that says there is one. */
@@ -155,20 +172,4 @@ function tellDamage(lines: Log, log: SegmentLog): void {
   if (log.recovering) {
     lines.warn("recovering: this node neither votes nor counts until a leader has sent all");
   }
-}
-
-/** What every cluster begins with: who is in it, and an empty database. */
-function firstEntries(member: Member, library: Library): Entry[] {
-  const payload = encodeCreate(DATABASE_ID, "main", createDatabaseImage(library));
-  return [
-    { index: 1, term: 1, type: "configuration", configuration: initialConfiguration([member]) },
-    { index: 2, term: 1, type: "command", payload, checksum: crc32c(payload) },
-  ];
-}
-
-function appendFirst(log: SegmentLog, entries: readonly Entry[]): Promise<void> {
-  const hardState = { term: 1, votedFor: undefined };
-  return new Promise((resolve) => {
-    log.append({ hardState, truncateFrom: undefined, entries }, resolve);
-  });
 }

@@ -22,6 +22,8 @@ export interface NodeOptions {
   readonly http?: string;
   /** Cluster ports of nodes to join; empty to found a cluster. */
   readonly join?: readonly string[];
+  /** A SQLite file that a new cluster begins with; not for a node that is part of one already. */
+  readonly from?: string;
   /**
    * What the node becomes when it joins; later it is what the cluster makes it.
    *

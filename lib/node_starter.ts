@@ -171,6 +171,7 @@ export class NodeStarter {
       member,
       role: this.#options.role ?? "voter",
       seeds: this.#options.join ?? [],
+      from: this.#options.from,
       disk: this.#disk,
       network: this.#network,
       clock: this.#clock,

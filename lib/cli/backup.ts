@@ -26,7 +26,7 @@ export async function backup(
   try {
     const { url, index, sizeBytes } = await writeBackup({
       disk: new NodeDisk(),
-      calls: newCalls(program, settings.url),
+      calls: newCalls(settings.url, interruptOf(program)),
       path,
       replace: settings.force,
       verify: !settings.noVerify,
@@ -47,14 +47,20 @@ export function newProgress(program: Program): Progress {
   return new Progress({ clock: systemClock, isTerminal, write: (text) => program.stderr(text) });
 }
 
-/** Calls of the nodes, which Ctrl-C gives up. */
-export function newCalls(program: Program, urls: readonly string[]): NodeCalls {
+/** Aborts when the program is asked to end, such as by Ctrl-C. */
+export function interruptOf(program: Program): AbortSignal {
   const interrupt = new AbortController();
   program.onStopRequest(() => interrupt.abort());
+  return interrupt.signal;
+}
+
+/** Calls of the nodes, until the signal. */
+export function newCalls(urls: readonly string[], signal: AbortSignal): NodeCalls {
+  const fetch: typeof globalThis.fetch = globalThis.fetch;
   return new NodeCalls({
     urls,
-    fetch: (url, init) => globalThis.fetch(url, init),
+    fetch: (url, init) => fetch(url, init),
     clock: systemClock,
-    signal: interrupt.signal,
+    signal,
   });
 }

@@ -2,9 +2,11 @@ import type { Command } from "./command.ts";
 import {
   BACKUP_OPTIONS,
   DEMO_OPTIONS,
+  DUMP_OPTIONS,
   INSPECT_OPTIONS,
   type OptionTable,
   RECOVER_OPTIONS,
+  RESTORE_OPTIONS,
   SERVE_OPTIONS,
   SHELL_OPTIONS,
 } from "./options.ts";
@@ -43,6 +45,20 @@ export const COMMANDS: readonly Command[] = [
     options: INSPECT_OPTIONS,
     rest: { name: "DIR", description: "the data folder" },
     run: async (call) => (await import("./inspect.ts")).inspect(call),
+  }),
+  command({
+    name: "restore",
+    summary: "make a SQLite file the content of a running cluster, or of a new one",
+    options: RESTORE_OPTIONS,
+    rest: { name: "FILE", description: "the database file; it is not changed" },
+    run: async (call) => (await import("./restore.ts")).restore(call),
+  }),
+  command({
+    name: "dump",
+    summary: "write the database of a running cluster as SQL, to a file or to stdout",
+    options: DUMP_OPTIONS,
+    rest: { name: "FILE", description: "the file to make (default: stdout)" },
+    run: async (call) => (await import("./dump.ts")).dump(call),
   }),
   command({
     name: "recover",

@@ -101,6 +101,14 @@ export const SERVE_OPTIONS = {
     description: "nodes of the cluster to join; without it the first start makes a new cluster",
     schema: z.array(hostPort),
   },
+  from: {
+    name: "from",
+    type: "text",
+    placeholder: "FILE",
+    env: "DQLITE_FROM",
+    description: "SQLite file that a new cluster begins with; it is not changed",
+    schema: path.optional(),
+  },
   role: {
     name: "role",
     type: "text",

@@ -1,5 +1,6 @@
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
+import { ClientError } from "../client/error.ts";
 import type { Program } from "../io/program.ts";
 import { EXIT } from "./command.ts";
 import { parseArgs } from "./commander.ts";
@@ -39,7 +40,7 @@ export async function runCli(program: Program): Promise<number> {
 
 /** An error of a command as its user reads it; one that is a fault of the program shows where. */
 function describe(error: unknown): string {
-  if (error instanceof DatabaseError) {
+  if (error instanceof DatabaseError || error instanceof ClientError) {
     const hint = error.hint === undefined ? "" : `\nHint: ${error.hint}`;
     return `Error: ${error.message}${hint}\n`;
   }

@@ -40,6 +40,7 @@ export async function serve(
     http: settings.http,
     join: settings.join,
     role: settings.role,
+    ...(settings.from === undefined ? {} : { from: settings.from }),
     ...(settings.advertise === undefined ? {} : { advertise: settings.advertise }),
     ...(settings.advertiseHttp === undefined ? {} : { advertiseHttp: settings.advertiseHttp }),
     log,

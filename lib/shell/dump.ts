@@ -1,5 +1,5 @@
 /** A whole database as SQL. */
-import type { InValue, Value } from "../client/types.ts";
+import type { InArgs, InValue, Value } from "../client/types.ts";
 import type { ShellHost } from "./host.ts";
 import type { Rows } from "./modes.ts";
 import { identifier, quoteText, sqlLiteral } from "./value_text.ts";
@@ -13,6 +13,15 @@ interface SchemaObject {
   readonly sql: string;
 }
 
+/** A database that stands still while it is dumped. */
+export interface DumpSource {
+  query(sql: string, args?: InArgs): Promise<Rows>;
+  /** All rows of a table: the values of its columns, in their order. */
+  rows(table: string, columns: readonly string[]): AsyncIterable<readonly Value[]>;
+  /** Takes the next part of the text. */
+  print(text: string): void;
+}
+
 /**
  * Prints statements that make the tables matching `pattern` again. All of it is read in one
  * transaction, so it shows one moment.
@@ -21,7 +30,11 @@ export async function dump(shell: ShellHost, pattern: string): Promise<void> {
   const own = !shell.inTransaction;
   if (own) await shell.query("BEGIN");
   try {
-    await dumpAll(shell, pattern);
+    await dumpAll({
+      query: (sql, args) => shell.query(sql, args),
+      rows: (table, columns) => pages(shell, table, columns),
+      print: (text) => shell.print(text),
+    }, pattern);
   } finally {
     if (own && shell.inTransaction) await shell.query("COMMIT");
   }
@@ -32,8 +45,9 @@ export function creation(sql: string): string {
   return sql.replace(/^CREATE TABLE (?=['"])/, "CREATE TABLE IF NOT EXISTS ");
 }
 
-async function dumpAll(shell: ShellHost, pattern: string): Promise<void> {
-  const { rows } = await shell.query(
+/** Prints statements that make the tables matching `pattern` again. */
+export async function dumpAll(source: DumpSource, pattern: string): Promise<void> {
+  const { rows } = await source.query(
     `SELECT type, name, sql FROM sqlite_schema
       WHERE sql IS NOT NULL AND tbl_name LIKE ? ORDER BY type = 'table' DESC, rowid`,
     [pattern],
@@ -45,28 +59,28 @@ async function dumpAll(shell: ShellHost, pattern: string): Promise<void> {
   }));
   const tables = objects.filter(({ type }) => type === "table");
   const virtual = tables.some(isVirtual);
-  shell.print("PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n");
+  source.print("PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n");
   // A virtual table is put into the schema as it is, since its own tables are dumped as well.
   let writable = false;
   for (const table of tables) {
     if (table.name.startsWith("sqlite_")) continue;
     if (isVirtual(table)) {
-      if (!writable) shell.print("PRAGMA writable_schema=ON;\n");
+      if (!writable) source.print("PRAGMA writable_schema=ON;\n");
       writable = true;
-      shell.print(virtualInsert(table));
+      source.print(virtualInsert(table));
     } else {
-      shell.print(`${creation(table.sql)};\n`);
-      await dumpRows(shell, table);
+      source.print(`${creation(table.sql)};\n`);
+      await dumpRows(source, table);
     }
   }
   const sequence = tables.find(({ name }) => name === "sqlite_sequence");
   if (sequence !== undefined) {
-    shell.print("DELETE FROM sqlite_sequence;\n");
-    await dumpRows(shell, sequence);
+    source.print("DELETE FROM sqlite_sequence;\n");
+    await dumpRows(source, sequence);
   }
-  for (const { sql } of objects.filter(({ type }) => type !== "table")) shell.print(`${sql};\n`);
-  if (virtual) shell.print("PRAGMA writable_schema=OFF;\n");
-  shell.print("COMMIT;\n");
+  for (const { sql } of objects.filter(({ type }) => type !== "table")) source.print(`${sql};\n`);
+  if (virtual) source.print("PRAGMA writable_schema=OFF;\n");
+  source.print("COMMIT;\n");
 }
 
 function isVirtual({ sql }: SchemaObject): boolean {
@@ -78,16 +92,15 @@ function virtualInsert({ name, sql }: SchemaObject): string {
   return `INSERT INTO sqlite_schema(type,name,tbl_name,rootpage,sql)VALUES(${values});\n`;
 }
 
-async function dumpRows(shell: ShellHost, table: SchemaObject): Promise<void> {
-  const info = await shell.query(
+async function dumpRows(source: DumpSource, table: SchemaObject): Promise<void> {
+  const info = await source.query(
     "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0 ORDER BY cid",
     [table.name],
   );
   const columns = info.rows.map(([name]) => String(name));
-  const rowid = await rowidName(shell, table, columns);
   const start = `INSERT INTO ${identifier(table.name)} VALUES(`;
-  for await (const row of pages(shell, table.name, columns, rowid)) {
-    shell.print(`${start}${row.map(sqlLiteral).join(",")});\n`);
+  for await (const row of source.rows(table.name, columns)) {
+    source.print(`${start}${row.map(sqlLiteral).join(",")});\n`);
   }
 }
 
@@ -96,8 +109,8 @@ async function* pages(
   shell: ShellHost,
   table: string,
   columns: readonly string[],
-  rowid: string | undefined,
 ): AsyncGenerator<readonly Value[]> {
+  const rowid = await rowidName(shell, table, columns);
   const names = columns.map(quotedName).join(",");
   const from = `FROM ${quotedName(table)}`;
   let after: InValue = null;
@@ -124,17 +137,16 @@ function limits(offset: number): InValue[] {
 /** A name of the rowid that no column has taken; undefined for a table without rowid. */
 async function rowidName(
   shell: ShellHost,
-  table: SchemaObject,
+  table: string,
   columns: readonly string[],
 ): Promise<string | undefined> {
-  const { rows } = await shell.query("SELECT wr FROM pragma_table_list WHERE name = ?", [
-    table.name,
-  ]);
+  const { rows } = await shell.query("SELECT wr FROM pragma_table_list WHERE name = ?", [table]);
   if (rows[0]?.[0] === 1n) return undefined;
   const taken = new Set(columns.map((name) => name.toLowerCase()));
   return ["rowid", "_rowid_", "oid"].find((name) => !taken.has(name));
 }
 
-function quotedName(name: string): string {
+/** A name as SQL, always quoted. */
+export function quotedName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

@@ -93,6 +93,7 @@ function serving(start: StartNode) {
     dir: "d",
     listen: "127.0.0.1:0",
     http: "127.0.0.1:0",
+    from: undefined,
     join: ["a:1"],
     role: "voter",
     advertise: undefined,

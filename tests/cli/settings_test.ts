@@ -34,6 +34,7 @@ test("without anything given, every option has its default", () => {
     listen: "127.0.0.1:9001",
     http: "127.0.0.1:8080",
     join: [],
+    from: undefined,
     role: "voter",
     advertise: undefined,
     advertiseHttp: undefined,
