@@ -27,7 +27,7 @@ import { DATABASE_ID } from "./replica/sqlite_machine.ts";
 import { chunkPagesMax, encodeChunk } from "./wire/chunk.ts";
 import { encodeCreate, encodeFrames, FRAMES_HEADER_BYTES } from "./wire/command.ts";
 
-/** Before this offset SQLite takes its locks; the page there holds nothing (file format, §1.3.3). */
+/** Where SQLite takes its locks: the page there holds nothing (file format, §1.3.3). */
 const LOCK_OFFSET = 0x4000_0000;
 /** Space that founding takes, in sizes of the file: log, WAL, database. */
 const SIZES_NEEDED = 3;
@@ -65,7 +65,7 @@ export class FirstContent implements Disposable {
     if (free >= needed) return;
     throw new DatabaseError(
       "DISK_FULL",
-      `A node with the content of ${this.path} takes ${needed} bytes of disk space; ${free} are free`,
+      `A node that begins with ${this.path} takes ${needed} bytes of disk space; ${free} are free`,
     );
   }
 

@@ -176,10 +176,7 @@ async function commit(calls: NodeCalls, { url, id }: Transfer): Promise<number> 
       const { done, index } = reply as { done?: unknown; index?: unknown };
       if (done === true) return Number(index);
     } catch (error) {
-      // After the first question it may go on without anybody to tell of it.
-      const lost = error instanceof DatabaseError &&
-        ["RESTORE_UNKNOWN", "NO_LEADER", "CONNECTION_LOST", "CLOSED"].includes(error.code);
-      if (!lost || (error.code === "RESTORE_UNKNOWN" && asked === 1)) throw error;
+      if (!(error instanceof DatabaseError) || isRefusal(error, asked)) throw error;
       throw new DatabaseError(
         "LEADERSHIP_LOST",
         `The file was sent, but whether it took effect is not known: ${error.message}`,
@@ -187,6 +184,14 @@ async function commit(calls: NodeCalls, { url, id }: Transfer): Promise<number> 
       );
     }
   }
+}
+
+/** Whether the file certainly did not take effect, and will not. */
+function isRefusal({ code, outcome }: DatabaseError, asked: number): boolean {
+  if (outcome === "unknown") return false;
+  // What was asked to take effect once may do so without anybody left to tell of it.
+  const silent = ["RESTORE_UNKNOWN", "NO_LEADER", "CLOSED"].includes(code);
+  return !silent || (code === "RESTORE_UNKNOWN" && asked === 1);
 }
 
 /** Whatever went wrong, the file was not yet asked to take effect. */

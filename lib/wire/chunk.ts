@@ -1,6 +1,6 @@
 /**
- * A chunk of frames, in the form in which the library drains what a leader captured, and applies it;
- * `ffi/sqlite3/README.md` has the bytes.
+ * A chunk of frames, in the form in which the library drains what a leader captured, and applies
+ * it; `ffi/sqlite3/README.md` has the bytes.
  */
 import { assert } from "../base/assert.ts";
 
