@@ -1,6 +1,6 @@
 /** A backup of a cluster's database into a file, which appears whole and verified or not at all. */
 import { openLibrary } from "../ffi/open.ts";
-import { DatabaseError } from "./base/errors.ts";
+import { DatabaseError, type ErrorCode } from "./base/errors.ts";
 import { BACKUP_ATTEMPTS_MAX } from "./base/limits.ts";
 import type { NodeCalls, NodeStream } from "./client/node_calls.ts";
 import { checkIntegrity, openDatabaseFile } from "./database/database_file.ts";
@@ -34,6 +34,13 @@ export interface BackupSummary {
 }
 
 const HASH_BYTES = 32;
+/** What the next attempt may not meet again: a cut, another leader, a checkpoint in the way. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  "CONNECTION_LOST",
+  "NOT_LEADER",
+  "LEADERSHIP_LOST",
+  "TRANSACTION_BUSY",
+]);
 
 /**
  * Takes a backup, from the first node that answers; again from the start when it breaks off.
@@ -50,8 +57,8 @@ export async function writeBackup(options: BackupFileOptions): Promise<BackupSum
     try {
       return await writeOnce(options, file);
     } catch (error) {
-      const cut = error instanceof DatabaseError && error.code === "CONNECTION_LOST";
-      if (!cut || attempt >= BACKUP_ATTEMPTS_MAX) throw error;
+      const passing = error instanceof DatabaseError && PASSING.has(error.code);
+      if (!passing || attempt >= BACKUP_ATTEMPTS_MAX) throw error;
     }
   }
 }

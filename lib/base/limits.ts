@@ -192,7 +192,7 @@ export const CLIENT_DISCOVERY_MS = 1_000;
 export const CLIENT_PROBE_MS = 2_000;
 /** Time a node has to answer, or to send more, when it is asked for a backup or to restore. */
 export const NODE_CALL_TIMEOUT_MS = 60_000;
-/** Attempts to take a backup that breaks off. */
+/** Attempts to take a backup that cannot begin, or breaks off. */
 export const BACKUP_ATTEMPTS_MAX = 3;
 /** Longest pause between two attempts of a client. */
 export const CLIENT_BACKOFF_MS_MAX = 500;

@@ -58,6 +58,8 @@ type Reply = Extract<CopyFromWorker, { type: "restore_checked" | "restore_done" 
 
 /** Space that a restore takes on a node, in sizes of the file: put aside, WAL, log. */
 const SIZES_NEEDED = 3;
+/** How often it asks for the write turn, each time for as long as a write waits. */
+const TURN_ATTEMPTS_MAX = 6;
 /** Names a file for the time of a restore; there is one at a time. */
 const FILE_NAME = "restore.db";
 
@@ -102,8 +104,7 @@ export class Restores {
         `The restore needs ${needed} bytes of disk space on the leader; ${free} are free`,
       );
     }
-    const file = disk.open(this.#path, { create: true });
-    file.truncate(0);
+    const file = onDisk(() => disk.open(this.#path, { create: true }));
     const id = randomToken();
     this.#current = {
       id,
@@ -135,14 +136,10 @@ export class Restores {
       );
     }
     try {
-      restore.file.write(offset, bytes);
+      onDisk(() => restore.file.write(offset, bytes));
     } catch (error) {
       this.#finish(restore);
-      throw new DatabaseError(
-        isDiskFull(error) ? "DISK_FULL" : "DISK",
-        `The leader cannot put the file aside: ${messageOf(error)}`,
-        { outcome: "rejected", cause: error },
-      );
+      throw error;
     }
     restore.receivedBytes = end;
     this.#watch(restore);
@@ -206,11 +203,19 @@ export class Restores {
     );
   }
 
-  #turn(): Promise<() => void> {
+  /** Waits for the write turn, longer than a single write would: more is lost with a restore. */
+  async #turn(): Promise<() => void> {
     const { replica, sessions } = this.#options;
-    const refusal = replica.spaceRefusal;
-    if (refusal !== undefined) throw refusal;
-    return new Promise((resolve, reject) => sessions.whileNobodyWrites(resolve, reject));
+    for (let attempt = 1;; attempt++) {
+      const refusal = replica.spaceRefusal;
+      if (refusal !== undefined) throw refusal;
+      try {
+        return await new Promise((resolve, reject) => sessions.whileNobodyWrites(resolve, reject));
+      } catch (error) {
+        const busy = error instanceof DatabaseError && error.code === "TRANSACTION_BUSY";
+        if (!busy || attempt >= TURN_ATTEMPTS_MAX) throw error;
+      }
+    }
   }
 
   async #ask(worker: number, question: Question): Promise<Reply> {
@@ -268,6 +273,19 @@ export class Restores {
 
 function sizeOf({ pages, pageSizeBytes }: RestoreRequest): number {
   return pages * pageSizeBytes;
+}
+
+/** Runs an operation on the file that is put aside. @throws {DatabaseError} `DISK`, `DISK_FULL`. */
+function onDisk<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw new DatabaseError(
+      isDiskFull(error) ? "DISK_FULL" : "DISK",
+      `The leader cannot put the file aside: ${messageOf(error)}`,
+      { outcome: "rejected", cause: error },
+    );
+  }
 }
 
 function notLeading(): DatabaseError {

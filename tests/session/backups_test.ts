@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { openLibrary } from "../../ffi/open.ts";
 import { BACKUP_STALL_MS, BACKUPS_MAX } from "../../lib/base/limits.ts";
 import { Connection } from "../../lib/database/connection.ts";
-import type { Clock } from "../../lib/io/clock.ts";
 import { sha256 } from "../../lib/io/hash.ts";
 import type { Replica } from "../../lib/replica/replica.ts";
 import { type Backup, Backups } from "../../lib/session/backups.ts";
@@ -14,39 +13,9 @@ import type { Maintenance } from "../../lib/session/maintenance.ts";
 import { packFromWorker, unpack } from "../../lib/session/worker_codec.ts";
 import type { ToWorker } from "../../lib/session/worker_messages.ts";
 import { WorkerPool } from "../../lib/session/worker_pool.ts";
+import { ManualClock } from "./manual_clock.ts";
 
 const library = await openLibrary();
-
-/** A clock whose time passes when the test says so. */
-class ManualClock implements Clock {
-  #nowMs = 0;
-  readonly #timers = new Set<{ atMs: number; run: () => void }>();
-
-  nowMs(): number {
-    return this.#nowMs;
-  }
-
-  wallMs(): number {
-    return this.#nowMs;
-  }
-
-  after(delayMs: number, run: () => void): () => void {
-    const timer = { atMs: this.#nowMs + delayMs, run };
-    this.#timers.add(timer);
-    return () => void this.#timers.delete(timer);
-  }
-
-  soon(run: () => void): void {
-    queueMicrotask(run);
-  }
-
-  pass(ms: number): void {
-    this.#nowMs += ms;
-    for (const timer of [...this.#timers]) {
-      if (timer.atMs <= this.#nowMs && this.#timers.delete(timer)) timer.run();
-    }
-  }
-}
 
 /** Backups of a file, with executors in this thread. */
 class Fixture implements Disposable {
