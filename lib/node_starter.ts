@@ -235,10 +235,11 @@ export class NodeStarter {
     const onFatal = (error: Error) => this.#fail(error);
     const maintenance = new Maintenance({ ...core, machine, sessions, pool, onFatal });
     this.#maintenance = maintenance;
-    const copies = newCopies({ replica, maintenance, sessions, pool, clock, disk: this.#disk }, {
-      folder: folder.path,
-      leaderUrl: () => operations.leaderUrl(),
-    });
+    const leaderUrl = () => operations.leaderUrl();
+    const copies = newCopies(
+      { ...core, maintenance, sessions, pool, disk: this.#disk },
+      { folder: folder.path, leaderUrl },
+    );
     operations.attach({ clusterId, raft, replica, machine, membership, maintenance, ...copies });
     this.#recovering = log.recovering;
     transport.setPeers(raft.status().configuration.members);

@@ -47,6 +47,7 @@ class StoppingDisk implements Disk {
         if (this.left > 0) file.write(offset, bytes);
       },
       sync: () => (step(), file.sync()),
+      syncLater: (done) => (step(), file.syncLater(done)),
       writeDurably: (operation, offset, parts, done) => {
         // Segments are made ahead of time, beside everything else.
         if (operation === "prepare segment" && this.left > 0) {
