@@ -4,12 +4,13 @@
  * ```text
  * --seed N [--verbose]          one seed, exactly as before; one line for each event
  * --seeds N [--from S] [--jobs J] [--marks] [--keep-going]
-                              many seeds; with --marks all marks must be reached;
-                              ends at the first that fails, or after all with --keep-going
---hash --seeds N [--from S]   the hash of each run, to compare engines
+ *                               many seeds; with --marks all marks must be reached;
+ *                               ends at the first that fails, or after all with --keep-going
+ * --hash --seeds N [--from S]   the hash of each run, to compare engines
  * --sqlite                      with any of these: over real SQLite
  * --beyond                      with any of these: more damage than the promise covers
- * --mutants [--seeds N] [NAME]  known mistakes, each of which must be found within N seeds
+ * --mutants [--seeds N] [--jobs J] [NAME]
+ *                               known mistakes, each of which must be found within N seeds
  * ```
  */
 import { parseArgs } from "node:util";
@@ -61,7 +62,10 @@ async function main(): Promise<number> {
     await workOn(runSeed);
     return 0;
   }
-  if (options.mutants) return runMutants(positionals, Number(options.seeds ?? 10_000));
+  if (options.mutants) {
+    const seedsMax = Number(options.seeds ?? 10_000);
+    return await runMutants(positionals, { seedsMax, jobs: Number(options.jobs) });
+  }
   if (options.hash) return tellHashes(Number(options.from), Number(options.seeds ?? 1));
   if (options.seeds !== undefined) return await runSeeds(Number(options.seeds));
   return runOne(Number(options.seed ?? options.from));

@@ -1,8 +1,9 @@
 /** Puts one mistake after another into a copy of the product, and counts the seeds that find it. */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { libraryPath } from "../../ffi/open.ts";
 import { MUTANTS } from "./mutants.ts";
 import type { Edit, Mutant } from "./mutants/mutant.ts";
@@ -37,32 +38,53 @@ export function misfits(): string[] {
   return problems;
 }
 
+/** How much is to be done. */
+export interface MutationOptions {
+  /** Seeds that each mistake may survive. */
+  readonly seedsMax?: number;
+  /** Mistakes that are tried at once. */
+  readonly jobs: number;
+}
+
+/** The seed that found a mistake, and what was seen. */
+interface Kill {
+  readonly seeds: string;
+  readonly reason: string;
+}
+
 /**
- * Runs every mutant whose name contains one of `names`, or all, and prints a table.
+ * Runs every mutant whose name contains one of `names`, or all, and prints a table, a line as soon
+ * as it and all before it are known.
  *
- * @param seedsMax Seeds that each may survive.
  * @returns The process's exit code: 1 when one survived.
  */
-export function runMutants(names: readonly string[], seedsMax = SEEDS_MAX): number {
+export async function runMutants(
+  names: readonly string[],
+  { seedsMax = SEEDS_MAX, jobs }: MutationOptions,
+): Promise<number> {
   const chosen = MUTANTS.filter(({ name }) =>
     names.length === 0 || names.some((part) => name.includes(part))
   );
   console.log("| mistake | seeds | how it shows |\n|---|---|---|");
+  const kills: Promise<Kill | undefined>[] = [];
   let survivors = 0;
-  for (const mutant of chosen) {
-    const killed = runMutant(mutant, seedsMax);
+  for (const [at, { name }] of chosen.entries()) {
+    while (kills.length < Math.min(chosen.length, at + jobs)) {
+      kills.push(runMutant(chosen[kills.length]!, seedsMax));
+    }
+    const killed = await kills[at];
     if (killed === undefined) survivors++;
     const { seeds, reason } = killed ?? { seeds: `> ${seedsMax}`, reason: "**survived**" };
-    console.log(`| ${mutant.name} | ${seeds} | ${reason} |`);
+    console.log(`| ${name} | ${seeds} | ${reason} |`);
   }
   console.log(`\n${chosen.length - survivors} of ${chosen.length} found`);
   return survivors === 0 ? 0 : 1;
 }
 
-function runMutant(
+async function runMutant(
   { edits, sqlite = false }: Mutant,
   seedsMax: number,
-): { readonly seeds: string; readonly reason: string } | undefined {
+): Promise<Kill | undefined> {
   const folder = mkdtempSync(join(tmpdir(), "mutant-"));
   try {
     mkdirSync(join(folder, "tests"));
@@ -79,18 +101,27 @@ function runMutant(
     const main = join(folder, "tests/simulator/main.ts");
     const runtime = "Deno" in globalThis ? ["run", "-A", main] : [main];
     const args = [...runtime, ...(sqlite ? ["--sqlite"] : []), "--seeds", String(seedsMax)];
-    const run = spawnSync(process.execPath, args, {
-      encoding: "utf8",
+    const output = await run(args);
+    const found = FAILURE.exec(output);
+    return found === null ? undefined : { seeds: found[1]!, reason: shorten(found[2]!) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** What a run of the simulator prints; one that finds nothing ends well. */
+async function run(args: readonly string[]): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, args, {
       env: { ...process.env, DQLITE_LIBRARY: libraryPath() },
       timeout: SECONDS_MAX * 1000,
       maxBuffer: 1 << 28,
     });
-    const found = FAILURE.exec(run.stdout);
-    if (found !== null) return { seeds: found[1]!, reason: shorten(found[2]!) };
-    if (run.status !== 0) throw new Error(`A mutant does not run: ${run.stdout}${run.stderr}`);
-    return undefined;
-  } finally {
-    rmSync(folder, { recursive: true });
+    return stdout;
+  } catch (error) {
+    const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
+    if (FAILURE.test(stdout)) return stdout;
+    throw new Error(`A mutant does not run: ${stdout}${stderr}`, { cause: error });
   }
 }
 
