@@ -2,7 +2,7 @@
 import type { Library, Pointer } from "../../ffi/library.ts";
 import { assert } from "../base/assert.ts";
 import { scratchOf } from "./scratch.ts";
-import { SQLITE_OK, sqliteError, sqliteName } from "./sqlite_error.ts";
+import { resultName, SQLITE_OK, sqliteError } from "./sqlite_error.ts";
 
 export const SQLITE_OPEN_READONLY = 0x1;
 export const SQLITE_OPEN_READWRITE = 0x2;
@@ -54,7 +54,7 @@ export function openHandle(
  * @throws {DatabaseError} when `rc` is not `SQLITE_OK`.
  */
 export function checkResult(rc: number, action: string): void {
-  if (rc !== SQLITE_OK) throw sqliteError(rc, `Cannot ${action}: ${sqliteName(rc)} (${rc})`);
+  if (rc !== SQLITE_OK) throw sqliteError(rc, `Cannot ${action}: ${resultName(rc)} (${rc})`);
 }
 
 /** Numbers that a call fills in: an array of `sqlite3_int64`, each below 2^53. */

@@ -79,13 +79,16 @@ export class ReplicaHandle implements Disposable {
    * @returns The sequence number that the first transaction follows.
    */
   leader(): number {
-    checkResult(this.#c.sqlite3_wal_replication_leader(this.#open(), MAIN), "lead");
+    checkResult(this.#c.sqlite3_wal_replication_leader(this.#open(), MAIN), `lead ${this.path}`);
     return this.seq();
   }
 
   /** Refuses writes from now on, and forgets what was captured but not drained. */
   follower(): void {
-    checkResult(this.#c.sqlite3_wal_replication_follower(this.#open(), MAIN), "follow");
+    checkResult(
+      this.#c.sqlite3_wal_replication_follower(this.#open(), MAIN),
+      `follow ${this.path}`,
+    );
   }
 
   /**
@@ -119,7 +122,7 @@ export class ReplicaHandle implements Disposable {
   /** Everything up to `seq` is committed and durable elsewhere: it may be checkpointed. */
   release(seq: number): void {
     const rc = this.#c.sqlite3_wal_replication_release(this.#open(), MAIN, seq);
-    checkResult(rc, `release ${seq}`);
+    checkResult(rc, `release ${seq} of ${this.path}`);
   }
 
   /** Checkpoints copy what is released or applied now, and nothing later, until the next call. */
@@ -136,12 +139,15 @@ export class ReplicaHandle implements Disposable {
    */
   apply(part: Uint8Array): void {
     const rc = this.#c.sqlite3_wal_replication_apply(this.#open(), MAIN, part, part.length);
-    checkResult(rc, `apply a part of ${part.length} bytes`);
+    checkResult(rc, `apply a part of ${part.length} bytes to ${this.path}`);
   }
 
   /** Undoes the parts of an unfinished batch; harmless when there is none. */
   abort(): void {
-    checkResult(this.#c.sqlite3_wal_replication_abort(this.#open(), MAIN), "abort a batch");
+    checkResult(
+      this.#c.sqlite3_wal_replication_abort(this.#open(), MAIN),
+      `abort a batch of ${this.path}`,
+    );
   }
 
   /**
@@ -153,7 +159,7 @@ export class ReplicaHandle implements Disposable {
   rewind(seq: number): boolean {
     const rc = this.#c.sqlite3_wal_replication_rewind(this.#open(), MAIN, seq);
     if ((rc & 0xff) === SQLITE_BUSY) return false;
-    checkResult(rc, `rewind to ${seq}`);
+    checkResult(rc, `rewind ${this.path} to ${seq}`);
     return true;
   }
 
@@ -186,7 +192,7 @@ export class ReplicaHandle implements Disposable {
   /** Makes the statements fail that sessions of this file run at the moment, in any thread. */
   interruptSessions(): void {
     const rc = this.#c.sqlite3_wal_replication_interrupt(this.#open(), MAIN);
-    checkResult(rc, "interrupt the sessions");
+    checkResult(rc, `interrupt the sessions of ${this.path}`);
   }
 
   /** Ends replication of the file and closes it; idempotent. */

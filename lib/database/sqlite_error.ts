@@ -9,6 +9,7 @@ export const SQLITE_IOERR_NOT_LEADER = 10 | (40 << 8);
 /** Leadership was lost after the transaction was written locally. */
 export const SQLITE_IOERR_LEADERSHIP_LOST = 10 | (41 << 8);
 
+const SQLITE_IOERR = 10;
 const SQLITE_AUTH = 23;
 /** How SQLite reports a function that the authorizer refused: as a plain error of the parser. */
 const FUNCTION_REFUSED = "not authorized to use function: ";
@@ -45,6 +46,25 @@ const NAMES: readonly string[] = [
   "SQLITE_NOTICE",
   "SQLITE_WARNING",
 ];
+
+/** What failed, by the second byte of an extended `SQLITE_IOERR`. */
+const IO_FAILURES: ReadonlyMap<number, string> = new Map([
+  [1, "READ"],
+  [2, "SHORT_READ"],
+  [3, "WRITE"],
+  [4, "FSYNC"],
+  [6, "TRUNCATE"],
+  [7, "FSTAT"],
+  [19, "SHMSIZE"],
+  [21, "SHMMAP"],
+  [33, "CORRUPTFS"],
+]);
+
+/** The name of a result code, as exact as it is for a failure of the disk. */
+export function resultName(code: number): string {
+  const failure = (code & 0xff) === SQLITE_IOERR ? IO_FAILURES.get(code >> 8) : undefined;
+  return failure !== undefined ? `SQLITE_IOERR_${failure}` : sqliteName(code);
+}
 
 /** The name of the base code of a result code, such as `SQLITE_CONSTRAINT` for 2067. */
 export function sqliteName(code: number): string {

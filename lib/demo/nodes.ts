@@ -98,12 +98,17 @@ export class NodeProcess {
     return this.#child.exited;
   }
 
-  /** Starts the process; it is not ready yet. */
-  async start(): Promise<void> {
+  /**
+   * Starts the process; it is not ready yet.
+   *
+   * @param within A command that becomes the one which follows it, such as a tracer.
+   */
+  async start(within: readonly string[] = []): Promise<void> {
     if (this.running) throw new Error(`${this.name} runs already`);
     const join = this.#join.length === 0 ? [] : ["--join", this.#join.join(",")];
     const role = this.#role === undefined ? [] : ["--role", this.#role];
     this.#child = await startProcess([
+      ...within,
       ...this.#command,
       "serve",
       "--dir",

@@ -1,4 +1,5 @@
 /** Which segments there are, before any record is read. */
+import { messageOf } from "../base/errors.ts";
 import type { Disk, DiskFile } from "../io/disk.ts";
 import {
   BLOCK_BYTES,
@@ -61,11 +62,13 @@ export function takeInventory(
 ): Inventory {
   const { firstSegment: first = 0, activeSegment: active = 0 } = slot ?? {};
   const found = new Map<number, SegmentHeader>();
+  const errors = new Map<number, string>();
   const unused: number[] = [];
   let newer = false;
   let missing: { sequence: number; expected: string } | undefined;
   for (const sequence of sequences.filter((known) => known >= first)) {
-    const header = readHeader(disk, segmentPath(folder, sequence));
+    const { header, error } = readHeader(disk, segmentPath(folder, sequence));
+    if (error !== undefined) errors.set(sequence, error);
     if (header === "newer") newer = true;
     else if (typeof header !== "string" && header.sequence === sequence) {
       found.set(sequence, header);
@@ -90,6 +93,7 @@ export function takeInventory(
     headers = [];
     missing = { sequence: first, expected: "the first segment, as the hard state names it" };
   }
+  const error = missing && errors.get(missing.sequence);
   const kept = new Set(headers.map(({ sequence }) => sequence));
   const last = headers.at(-1)?.sequence ?? 0;
   return {
@@ -103,7 +107,7 @@ export function takeInventory(
     missing: missing && {
       path: segmentPath(folder, missing.sequence),
       offset: 0,
-      expected: missing.expected,
+      expected: missing.expected + (error === undefined ? "" : `, not the error ${error}`),
     },
   };
 }
@@ -119,28 +123,44 @@ function chainTo(found: ReadonlyMap<number, SegmentHeader>, newest: number): Seg
   return chain;
 }
 
+interface HeaderFinding {
+  readonly header: SegmentHeader | "newer" | "damaged" | "unused";
+  /** What the system said, when it could not read the header. */
+  readonly error?: string;
+}
+
 /** A file without a header counts as unused only when it holds nothing else either. */
-function readHeader(disk: Disk, path: string): SegmentHeader | "newer" | "damaged" | "unused" {
+function readHeader(disk: Disk, path: string): HeaderFinding {
   const file = disk.open(path, { create: false });
   try {
     const bytes = new Uint8Array(SEGMENT_DATA_AT);
-    for (let at = 0; at < SEGMENT_DATA_AT; at += BLOCK_BYTES) readBlock(file, at, bytes);
+    let error: string | undefined;
+    for (let at = 0; at < SEGMENT_DATA_AT; at += BLOCK_BYTES) {
+      error = readBlock(file, at, bytes) ?? error;
+    }
     const header = headerOf(bytes);
-    if (header !== "damaged") return header;
+    if (header !== "damaged") return { header };
+    if (error !== undefined) return { header, error };
     const data = file.read(0, file.size());
-    return isZero(data, 0, data.length) ? "unused" : "damaged";
-  } catch {
-    return "damaged";
+    return { header: isZero(data, 0, data.length) ? "unused" : "damaged" };
+  } catch (error) {
+    return { header: "damaged", error: messageOf(error) };
   } finally {
     file.close();
   }
 }
 
-/** One copy of the header is enough, so that the other one need not be readable. */
-function readBlock(file: DiskFile, at: number, into: Uint8Array): void {
+/**
+ * One copy of the header is enough, so that the other one need not be readable.
+ *
+ * @returns What the system said, when this one is not.
+ */
+function readBlock(file: DiskFile, at: number, into: Uint8Array): string | undefined {
   try {
     into.set(file.read(at, BLOCK_BYTES), at);
-  } catch {
+    return undefined;
+  } catch (error) {
     into.fill(0, at, at + BLOCK_BYTES);
+    return messageOf(error);
   }
 }

@@ -21,26 +21,30 @@ export interface Scene {
 /** Something that is cut off at a random moment. */
 export interface Action {
   readonly name: string;
-  /** The moment is drawn from this time on. */
-  readonly withinMs: number;
+  /** The moment comes within this time; undefined to let the action come to its end first. */
+  readonly withinMs?: number;
   /** Tables it needs. */
   readonly schema?: readonly string[];
   /** Draws whom to kill. */
   victims(scene: Scene): Promise<readonly NodeProcess[]>;
-  /** Begins it. What the killed node does not answer any more is no error. */
+  /** Begins it. An error counts only when it comes to its end. */
   begin(scene: Scene, victims: readonly NodeProcess[]): Promise<void>;
   /** Brings those back who were killed; by default they are started, and that is all. */
   after?(scene: Scene, victims: readonly NodeProcess[]): Promise<void>;
+  /** What came of the last time, in a few words. */
+  said?(): string;
   /** What is wrong at a node once all is quiet; nothing when nothing is. */
   problems?(node: NodeProcess): Promise<readonly string[]>;
 }
 
-/** Rows of one transaction of the action `large`: about 20 MB, several entries of the log. */
-const LARGE_ROWS = 2_000;
+/** Rows of one transaction of the action `large`: about 10 MB, several entries of the log. */
+const LARGE_ROWS = 1_000;
 const LARGE_INSERT = `WITH RECURSIVE r(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM r
   WHERE i < ${LARGE_ROWS}) INSERT INTO large SELECT ?1, i, randomblob(10000) FROM r`;
 /** Rounds of which the rows stay. */
 const LARGE_KEPT = 2;
+/** The log is kept whole, so who joins after many rounds has much to take. */
+export const COMEBACK_TIMEOUT_MS = 120_000;
 const STARTS_MAX = 3;
 const START_KILL_MS = 900;
 
@@ -131,15 +135,15 @@ const joining: Action = {
   begin: (_, [joiner]) => joiner!.start(),
   async after({ nodes, stage }, [joiner]) {
     await joiner!.start();
-    await joiner!.waitReady(START_TIMEOUT_MS);
+    await joiner!.waitReady(COMEBACK_TIMEOUT_MS);
     const { nodeId } = await joiner!.cluster();
-    await waitUntil("who joined votes", START_TIMEOUT_MS, async () => {
+    await waitUntil("who joined votes", COMEBACK_TIMEOUT_MS, async () => {
       const { members } = await nodes[0]!.cluster();
       return members.some(({ id, role }) => id === nodeId && role === "voter");
     });
     const count = await number(joiner!, "SELECT count(*) FROM written");
     if (count === 0) throw new Error(`${joiner!.name} holds nothing`);
-    const steady = await stage.cluster.leader(START_TIMEOUT_MS).catch(() => nodes[0]!);
+    const steady = await stage.cluster.leader(COMEBACK_TIMEOUT_MS).catch(() => nodes[0]!);
     await post(steady, "/cluster/remove", { id: nodeId });
     await joiner!.exited;
     rmSync(joiner!.folder, { recursive: true, force: true });

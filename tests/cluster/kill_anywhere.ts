@@ -1,17 +1,23 @@
 /**
  * Three nodes take writes while one of them, or all, are killed at a random moment of something
  * that they do: `kill_actions.ts` has the list. Whoever was killed comes back; every acknowledged
- * row is there exactly once, every replica is whole and the same.
- * `bun tests/cluster/kill_anywhere.ts --rounds 500 --seed 1` does so 500 times;
- * `--actions checkpoint,large` only those.
+ * row is there exactly once, every replica is whole and the same. `bun
+ * tests/cluster/kill_anywhere.ts --rounds 500 --seed 1` does so 500 times; `--actions
+ * checkpoint,large` only those; `--faults` has the machine fail instead (`fault_actions.ts`).
  */
 import { parseArgs } from "node:util";
-import { messageOf } from "../../lib/base/errors.ts";
 import { below, SeededRandom } from "../../lib/base/random.ts";
 import type { NodeProcess } from "../../lib/demo/nodes.ts";
 import { pause, waitUntil } from "../../lib/demo/wait.ts";
 import { onCluster, run, START_TIMEOUT_MS } from "./harness.ts";
-import { type Action, ACTIONS, makeTables, type Scene } from "./kill_actions.ts";
+import { FAULT_ACTIONS } from "./fault_actions.ts";
+import {
+  type Action,
+  ACTIONS,
+  COMEBACK_TIMEOUT_MS,
+  makeTables,
+  type Scene,
+} from "./kill_actions.ts";
 import { Writers, WRITTEN_TABLE } from "./writers.ts";
 
 const CLIENTS = 4;
@@ -76,15 +82,19 @@ async function killOnce(action: Action, scene: Scene, writers: Writers): Promise
     return writers.acknowledged.length >= target;
   });
   const victims = await action.victims(scene);
-  const begun = action.begin(scene, victims).catch((error) => messageOf(error));
-  const atMs = below(random, action.withinMs);
-  await pause(atMs);
+  const begun = action.begin(scene, victims);
+  // What a killed node does not answer any more is no error.
+  if (action.withinMs !== undefined) begun.catch(() => {});
+  const atMs = action.withinMs === undefined ? undefined : below(random, action.withinMs);
+  if (atMs === undefined) await begun;
+  else await pause(atMs);
   await Promise.all(victims.map((victim) => victim.kill()));
   if (action.after === undefined) { for (const victim of victims) await victim.start(); }
   else await action.after(scene, victims);
-  await begun;
-  await stage.cluster.waitReady(START_TIMEOUT_MS);
-  return `${action.name}: killed ${victims.map(({ name }) => name).join(", ")} at ${atMs} ms`;
+  await begun.catch(() => {});
+  await stage.cluster.waitReady(COMEBACK_TIMEOUT_MS);
+  const said = atMs === undefined ? action.said?.() ?? "" : `killed at ${atMs} ms`;
+  return `${action.name}: ${victims.map(({ name }) => name).join(", ")}: ${said}`;
 }
 
 /** @throws {Error} when a promise is broken. */
@@ -117,15 +127,17 @@ if (import.meta.main) {
     options: {
       rounds: { type: "string", default: "500" },
       seed: { type: "string", default: "1" },
-      actions: { type: "string", default: ACTIONS.map(({ name }) => name).join(",") },
+      actions: { type: "string" },
+      faults: { type: "boolean", default: false },
     },
   });
-  const names = values.actions.split(",");
+  const all = values.faults ? FAULT_ACTIONS : ACTIONS;
+  const names = values.actions?.split(",") ?? all.map(({ name }) => name);
   const beganMs = performance.now();
   const summary = await killAnywhere({
     rounds: Number(values.rounds),
     seed: Number(values.seed),
-    actions: ACTIONS.filter(({ name }) => names.includes(name)),
+    actions: all.filter(({ name }) => names.includes(name)),
     tell: console.log,
   });
   const seconds = Math.round((performance.now() - beganMs) / 1000);
