@@ -95,6 +95,10 @@ export const RECONNECT_MAX_MS = 1_000;
 export const HTTP_BODY_BYTES_MAX = 16 * MIB;
 /** HTTP requests with a body that one node has under way. */
 export const HTTP_REQUESTS_MAX = 16_384;
+/** HTTP connections of one node. */
+export const HTTP_CONNECTIONS_MAX = 32_768;
+/** Time after which an HTTP connection is closed on which the client neither sends nor takes. */
+export const HTTP_IDLE_MS = 255_000;
 /** One result set, encoded. */
 export const RESPONSE_BYTES_MAX = 64 * MIB;
 /** Nesting of a batch condition. */

@@ -1,8 +1,9 @@
-/** What the servers of both runtimes share: requests of the web's `Request`, and errors. */
+/** What a server over the web's `Request` needs, and the error that all servers share. */
 import { concat } from "../base/bytes.ts";
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import { HTTP_BODY_BYTES_MAX } from "../base/limits.ts";
 import type { HttpReply, HttpRequest } from "./http.ts";
+import { FAILURE } from "./http_reply.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -97,9 +98,7 @@ export function toResponse(reply: HttpReply): Response {
 
 /** The reply to a request whose handler failed. */
 export function failureResponse(): Response {
-  const body = '{"message":"The node failed to answer; its log has the reason",' +
-    '"code":"INTERNAL","outcome":"unknown"}';
-  return toResponse({ status: 500, contentType: "application/json", body });
+  return toResponse(FAILURE);
 }
 
 /** The error for an address that cannot be listened on. */

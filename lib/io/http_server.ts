@@ -8,8 +8,9 @@ import type { HttpListenOptions, HttpServer } from "./http.ts";
  */
 export async function listenHttp(options: HttpListenOptions): Promise<HttpServer> {
   if ("Bun" in globalThis) {
-    const { listenBun } = await import("./http_bun.ts");
-    return listenBun(options);
+    const { listenSockets } = await import("./http_socket.ts");
+    const { bunNetwork } = await import("./network_bun.ts");
+    return await listenSockets(bunNetwork, options);
   }
   const { listenDeno } = await import("./http_deno.ts");
   return listenDeno(options);

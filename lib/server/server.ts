@@ -98,19 +98,23 @@ export class Server {
     });
   }
 
-  async #answer(request: HttpRequest): Promise<HttpReply> {
+  /** Every request passes here: what need not wait is not made to wait for a promise. */
+  #answer(request: HttpRequest): Promise<HttpReply> | HttpReply {
     if (this.#closing !== undefined) {
       return errorReply(new DatabaseError("SHUTTING_DOWN", "This node is stopping"));
     }
     const origin = request.header("origin");
-    if (origin === undefined) return await this.#route(request);
+    return origin === undefined ? this.#route(request) : this.#answerPage(request, origin);
+  }
+
+  async #answerPage(request: HttpRequest, origin: string): Promise<HttpReply> {
     const refusal = refuseOrigin(request, origin, this.#allowedOrigins);
     if (refusal !== undefined) return refusal;
     const reply = request.method === "OPTIONS" ? preflightReply() : await this.#route(request);
     return withOrigin(reply, origin, this.#allowedOrigins);
   }
 
-  async #route(request: HttpRequest): Promise<HttpReply> {
+  #route(request: HttpRequest): Promise<HttpReply> | HttpReply {
     const { method, path } = request;
     const route = this.#routes.get(path);
     if (route === undefined) {
@@ -124,7 +128,10 @@ export class Server {
       : undefined;
     if (handler === undefined) return refuseMethod(method, path, route);
     // Only what has a body is counted: health must be told at any load.
-    if (handler === route.POST) return await this.#run(handler, request);
+    return handler === route.POST ? this.#run(handler, request) : this.#ask(handler, request);
+  }
+
+  async #ask(handler: Handler, request: HttpRequest): Promise<HttpReply> {
     try {
       return await handler(request);
     } catch (error) {
