@@ -227,7 +227,8 @@ class Run {
     this.#waitForAgreement(core);
     const configuration = this.#leader(core)?.running?.raft.status().configuration;
     for (const node of core) {
-      if (configuration !== undefined && isReplica(configuration, node.id)) node.checkAtEnd();
+      if (node.lost || configuration === undefined) continue;
+      if (isReplica(configuration, node.id)) node.checkAtEnd();
     }
   }
 
@@ -268,7 +269,9 @@ class Run {
     const { configuration, commitIndex, lastIndex } = leader.raft.status();
     if (commitIndex < lastIndex || configuration.votersOutgoing.length > 0) return false;
     const digest = leader.machine.content.digest();
-    return core.every(({ id, running }) => {
+    return core.every(({ id, running, lost }) => {
+      // What was done to its disk showed only now, and it may refuse to start.
+      if (lost) return true;
       if (running === undefined) return false;
       if (!isReplica(configuration, id)) return true;
       return running.replica.settledIndex === commitIndex && running.machine.exists &&
