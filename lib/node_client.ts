@@ -8,6 +8,7 @@ import type { ClusterView, PipelineReply, PipelineTransport } from "./client/tra
 import { systemClock } from "./io/clock.ts";
 import type { ClusterStatus } from "./server/types.ts";
 import type { Sessions } from "./session/types.ts";
+import { jsonText } from "./wire/hrana/encode.ts";
 import type { PipelineBody } from "./wire/hrana/types.ts";
 
 /** The node, as its own client sees it. */
@@ -36,7 +37,8 @@ class LocalTransport implements PipelineTransport {
     if (!this.#isLocal(url)) return await this.#remote.send(url, body, signal);
     try {
       const { baton, results } = await this.#node.sessions.pipeline(body);
-      return { baton, baseUrl: undefined, results: results.map((text) => JSON.parse(text)) };
+      const parsed = results.map((json) => JSON.parse(jsonText(json)));
+      return { baton, baseUrl: undefined, results: parsed };
     } catch (error) {
       throw asClientError(error);
     }

@@ -3,13 +3,13 @@
 /** The worker's own side. */
 export interface WorkerScope {
   onMessage(callback: (data: unknown) => void): void;
-  /** Sends what can be cloned. */
-  readonly post: (data: unknown) => void;
+  /** Sends what can be cloned, and hands memory in it over. */
+  readonly post: (data: unknown, memory: readonly ArrayBuffer[]) => void;
 }
 
 interface GlobalScope {
   onmessage: ((event: MessageEvent) => void) | null;
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, memory: readonly ArrayBuffer[]): void;
 }
 
 /** The thread that this code runs in, as a worker. */
@@ -19,7 +19,7 @@ export function workerScope(): WorkerScope {
     onMessage(callback) {
       scope.onmessage = (event) => callback(event.data);
     },
-    post: (data) => scope.postMessage(data),
+    post: (data, memory) => scope.postMessage(data, memory),
   };
 }
 

@@ -23,7 +23,8 @@ export async function handlePipeline(
   proxy: Proxy,
 ): Promise<HttpReply> {
   const bytes = await request.body();
-  const pipeline = decodePipeline(decodeText(bytes));
+  const text = decodeText(bytes);
+  const pipeline = { ...decodePipeline(text), text };
   const run = async () => {
     const { baton, results } = await sessions.pipeline(pipeline);
     return jsonReply(200, encodePipeline(baton, undefined, results));

@@ -33,8 +33,8 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   CLOSED: 503,
 };
 
-/** A reply with a JSON text. */
-export function jsonReply(status: number, body: string): HttpReply {
+/** A reply with JSON. */
+export function jsonReply(status: number, body: string | Uint8Array<ArrayBuffer>): HttpReply {
   return { status, contentType: JSON_TYPE, body };
 }
 

@@ -18,7 +18,7 @@ import { Connection } from "../database/connection.ts";
 import { leadingKeyword } from "../database/leading_keyword.ts";
 import type { Clock } from "../io/clock.ts";
 import { encodeError, encodeOk } from "../wire/hrana/encode.ts";
-import type { Statement, StreamRequest, Value } from "../wire/hrana/types.ts";
+import type { Json, Statement, StreamRequest, Value } from "../wire/hrana/types.ts";
 import { toPlain } from "./plain_error.ts";
 import { NotHereError, runStatement, type StreamContext } from "./request_runner.ts";
 import { translate } from "./sql_text.ts";
@@ -119,26 +119,26 @@ export class BriefRunner {
   #run(context: StreamContext, job: Job, stmt: Statement): JobResult | undefined {
     const { connection } = context;
     const seqBefore = connection.seq();
-    let text: string;
+    let json: Json;
     connection.setBudget(BRIEF_OPERATIONS_MAX);
     try {
       const step = runStatement(context, stmt).next();
       // It writes, and does not hold the turn.
       if (step.done !== true) return undefined;
-      text = encodeOk({ type: "execute", result: step.value });
+      json = encodeOk({ type: "execute", result: step.value });
     } catch (error) {
       if (error instanceof NotHereError) return refusal(job, error);
       if (!(error instanceof DatabaseError)) throw error;
       if (error.sqliteName === "SQLITE_AUTH") this.reset();
       if (error.sqliteName !== undefined && NOT_BRIEF.has(error.sqliteName)) return undefined;
-      text = encodeError(error);
+      json = encodeError(error);
     } finally {
       if (!connection.isClosed) connection.setBudget(0);
     }
     const seq = connection.seq();
     return {
       id: job.id,
-      results: [text, CLOSED],
+      results: [json, CLOSED],
       refused: undefined,
       seq,
       captured: context.holdsTurn && seq > seqBefore,

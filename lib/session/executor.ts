@@ -9,6 +9,7 @@ import { IDLE_CONNECTIONS_MAX } from "../base/limits.ts";
 import { Connection } from "../database/connection.ts";
 import { digestOf } from "../database/digest.ts";
 import type { Hasher } from "../io/hash.ts";
+import type { Json } from "../wire/hrana/types.ts";
 import { Copies } from "./copies.ts";
 import { asPlain, fromPlain } from "./plain_error.ts";
 import { NotHereError, type Run, runRequests, type StreamContext } from "./request_runner.ts";
@@ -18,7 +19,7 @@ import type { FromWorker, Job, JobResult, ToWorker } from "./worker_messages.ts"
 interface Waiting {
   readonly job: Job;
   readonly context: StreamContext;
-  readonly run: Run<string[]>;
+  readonly run: Run<Json[]>;
   readonly seqBefore: number;
 }
 
@@ -126,7 +127,7 @@ export class Executor {
 
   #resume(waiting: Waiting, refused: DatabaseError | undefined): JobResult | undefined {
     const { job, run } = waiting;
-    let step: IteratorResult<"turn", string[]>;
+    let step: IteratorResult<"turn", Json[]>;
     try {
       step = refused === undefined ? run.next() : run.throw(refused);
       while (!step.done && this.#resetError !== undefined) step = run.throw(this.#resetError);
@@ -139,7 +140,7 @@ export class Executor {
     return undefined;
   }
 
-  #finish(waiting: Waiting, results: string[], error: unknown): JobResult {
+  #finish(waiting: Waiting, results: Json[], error: unknown): JobResult {
     const { job, context, seqBefore } = waiting;
     const { connection } = context;
     const closed = job.requests.at(-1)?.type === "close" ||

@@ -20,6 +20,7 @@ import {
 import type {
   Batch,
   DescribeResult,
+  Json,
   SqlSource,
   Statement,
   StatementResult,
@@ -59,14 +60,14 @@ export class NotHereError extends Error {
 /**
  * Runs every request, also after one failed.
  *
- * @returns The JSON text of each result.
+ * @returns The JSON of each result.
  * @throws {NotHereError} when a statement would write and this node does not lead.
  */
 export function* runRequests(
   context: StreamContext,
   requests: readonly StreamRequest[],
-): Run<string[]> {
-  const results: string[] = [];
+): Run<Json[]> {
+  const results: Json[] = [];
   for (const request of requests) {
     try {
       results.push(encodeOk(yield* runRequest(context, request)));

@@ -218,6 +218,7 @@ export class SessionManager implements Sessions {
       id,
       streamId: stream?.id,
       requests: request.requests,
+      text: request.text,
       writable: leading,
     };
     const pending: Pending = {

@@ -1,13 +1,15 @@
 /**
  * What a server front end asks of sessions: to run a pipeline of Hrana requests on a stream.
  */
-import type { StreamRequest } from "../wire/hrana/types.ts";
+import type { Json, StreamRequest } from "../wire/hrana/types.ts";
 
 /** Requests of one stream, in order. */
 export interface PipelineRequest {
   /** Names an open stream; undefined opens a new one. */
   readonly baton: string | undefined;
   readonly requests: readonly StreamRequest[];
+  /** The text that it was decoded from, which crosses to another thread for less. */
+  readonly text?: string;
 }
 
 /** The answer to a pipeline. */
@@ -15,10 +17,10 @@ export interface PipelineResponse {
   /** Names the stream for the next pipeline; undefined when the stream is closed. */
   readonly baton: string | undefined;
   /**
-   * One JSON text for each request, in order, in its final form:
+   * The JSON for each request, in order, in its final form:
    * `{"type":"ok","response":…}` or `{"type":"error","error":{"message":…,"code":…}}`.
    */
-  readonly results: readonly string[];
+  readonly results: readonly Json[];
 }
 
 /** Runs pipelines; one for each node. */

@@ -5,11 +5,11 @@ import { systemClock } from "../io/clock.ts";
 import { sha256 } from "../io/hash.ts";
 import { workerScope } from "../io/worker.ts";
 import { Executor } from "./executor.ts";
-import { packFromWorker, unpack } from "./worker_codec.ts";
+import { handedOver, packFromWorker, unpack } from "./worker_codec.ts";
 import type { FromWorker, ToWorker } from "./worker_messages.ts";
 
 const scope = workerScope();
-const post = (message: FromWorker) => scope.post(packFromWorker(message));
+const post = (message: FromWorker) => scope.post(packFromWorker(message), handedOver(message));
 let executor: Executor | undefined;
 /** What arrived before the library was there. */
 const early: Exclude<ToWorker, { type: "setup" }>[] = [];

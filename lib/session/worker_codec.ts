@@ -1,24 +1,109 @@
 /**
  * How messages cross to a worker and back. A text crosses a thread for half of what an object
- * costs, so a message goes as JSON whenever JSON can carry it.
+ * costs, and bytes that are handed over for nothing. So a message goes as JSON whenever JSON can
+ * carry it; texts that are JSON already follow it as they are, behind a line feed, and are not
+ * escaped and parsed again.
  */
-import type { StreamRequest, Value } from "../wire/hrana/types.ts";
-import type { FromWorker, ToWorker } from "./worker_messages.ts";
+import { decodePipeline } from "../wire/hrana/decode.ts";
+import type { Json, StreamRequest, Value } from "../wire/hrana/types.ts";
+import type { FromWorker, Job, JobResult, ToWorker } from "./worker_messages.ts";
+
+/** JSON has none of its own outside of strings, where it is escaped. */
+const END_OF_HEAD = "\n";
+
+/** A job whose requests follow as text. */
+interface JobHead extends Omit<Job, "requests" | "text"> {
+  readonly chars: number;
+}
+
+/** A result of which the lengths of its texts are told, which follow. */
+interface ResultHead extends Omit<JobResult, "results"> {
+  readonly chars: readonly number[];
+}
+
+type Run = Extract<ToWorker, { type: "run" }>;
+type Done = Extract<FromWorker, { type: "done" | "granted_done" }>;
 
 /** Packs a message for a worker. */
 export function packToWorker(message: ToWorker): unknown {
-  const plain = message.type !== "run" || message.jobs.every(({ requests }) => isJson(requests));
-  return plain ? JSON.stringify(message) : message;
+  if (message.type !== "run") return JSON.stringify(message);
+  const { jobs } = message;
+  if (jobs.every(({ text }) => text !== undefined)) return packTexts(message);
+  return jobs.every(({ requests }) => isJson(requests)) ? JSON.stringify(message) : message;
 }
 
-/** Packs a worker's message; but for pages, it is of texts and numbers, which JSON carries. */
+/** Packs a worker's message; but for pages and large results, it is of texts and numbers. */
 export function packFromWorker(message: FromWorker): unknown {
-  return message.type === "backup_part" ? message : JSON.stringify(message);
+  if (message.type === "backup_part") return message;
+  if (message.type !== "done" && message.type !== "granted_done") return JSON.stringify(message);
+  return bytesIn(message).length > 0 ? message : packResults(message);
+}
+
+/** The memory that a worker hands over with a message, and no longer has itself. */
+export function handedOver(message: FromWorker): ArrayBuffer[] {
+  const withResults = message.type === "done" || message.type === "granted_done";
+  return withResults ? bytesIn(message).map(({ buffer }) => buffer) : [];
 }
 
 /** Unpacks what the other side packed. */
 export function unpack<Message>(data: unknown): Message {
-  return (typeof data === "string" ? JSON.parse(data) : data) as Message;
+  if (typeof data !== "string") return data as Message;
+  const end = data.indexOf(END_OF_HEAD);
+  if (end < 0) return JSON.parse(data) as Message;
+  const head = JSON.parse(data.slice(0, end)) as { type: string };
+  const message = head.type === "run"
+    ? unpackTexts(head, data, end)
+    : unpackResults(head, data, end);
+  return message as Message;
+}
+
+function packTexts({ type, jobs, grant }: Run): string {
+  const heads: JobHead[] = [];
+  let texts = "";
+  for (const { id, streamId, writable, text } of jobs) {
+    heads.push({ id, streamId, writable, chars: text!.length });
+    texts += text;
+  }
+  return JSON.stringify({ type, grant, jobs: heads }) + END_OF_HEAD + texts;
+}
+
+/** The texts were decoded before, so that this cannot fail. */
+function unpackTexts(head: object, data: string, end: number): object {
+  const { jobs, ...message } = head as { jobs: JobHead[] };
+  let at = end + 1;
+  const unpacked = jobs.map(({ chars, ...job }) => {
+    const text = data.slice(at, at += chars);
+    return { ...job, requests: decodePipeline(text).requests };
+  });
+  return { ...message, jobs: unpacked };
+}
+
+function packResults({ results, ...message }: Done): string {
+  const heads: ResultHead[] = [];
+  let texts = "";
+  for (const { results: jsons, ...result } of results) {
+    const chars: number[] = [];
+    for (const json of jsons) {
+      chars.push(json.length);
+      texts += json as string;
+    }
+    heads.push({ ...result, chars });
+  }
+  return JSON.stringify({ ...message, results: heads }) + END_OF_HEAD + texts;
+}
+
+function unpackResults(head: object, data: string, end: number): object {
+  const { results, ...message } = head as { results: ResultHead[] };
+  let at = end + 1;
+  const unpacked = results.map(({ chars, ...result }) => {
+    const jsons: Json[] = chars.map((count) => data.slice(at, at += count));
+    return { ...result, results: jsons };
+  });
+  return { ...message, results: unpacked };
+}
+
+function bytesIn({ results }: Done): Uint8Array<ArrayBuffer>[] {
+  return results.flatMap((result) => result.results.filter((json) => typeof json !== "string"));
 }
 
 /** Whether every argument survives JSON: integers of 64 bits, blobs and infinities do not. */

@@ -1,7 +1,7 @@
 /** What the main thread and the SQL workers tell each other. Plain data: it is cloned. */
 import type { ErrorCode, Outcome } from "../base/errors.ts";
 import type { CheckpointResult } from "../database/connection.ts";
-import type { StreamRequest } from "../wire/hrana/types.ts";
+import type { Json, StreamRequest } from "../wire/hrana/types.ts";
 
 /** Where a worker finds the engine and the data. */
 export interface WorkerSetup {
@@ -15,6 +15,8 @@ export interface Job {
   /** Names a stream that lives on; undefined for a pipeline that closes its own. */
   readonly streamId: number | undefined;
   readonly requests: readonly StreamRequest[];
+  /** The text that the requests were decoded from, where there is one. */
+  readonly text?: string | undefined;
   /** False on a follower: a statement that writes is refused. */
   readonly writable: boolean;
 }
@@ -30,8 +32,8 @@ export interface PlainError {
 /** What became of a job. */
 export interface JobResult {
   readonly id: number;
-  /** The JSON text of each result; empty when the job was refused. */
-  readonly results: readonly string[];
+  /** The JSON of each result; empty when the job was refused. */
+  readonly results: readonly Json[];
   /** Set when nothing of the job was done, and it may be done elsewhere. */
   readonly refused: PlainError | undefined;
   /** Number of the last transaction that the results may show. */

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { waitUntil } from "../../lib/demo/wait.ts";
 import { NodeStarter, type StartedNode } from "../../lib/node_starter.ts";
+import { jsonText } from "../../lib/wire/hrana/encode.ts";
 import type { StreamRequest, Value } from "../../lib/wire/hrana/types.ts";
 import { countedEdges, type Counts, newCounts } from "./counted_edges.ts";
 import { INSERT, PAYLOAD, READ, SCHEMA } from "./systems/system.ts";
@@ -94,7 +95,7 @@ export class CountedCluster implements AsyncDisposable {
   async #run(requests: readonly StreamRequest[]): Promise<void> {
     const { sessions } = this.#nodes[0]!;
     const answer = await sessions.pipeline({ baton: undefined, requests: [...requests, CLOSE] });
-    const failed = answer.results.find((result) => result.startsWith('{"type":"error"'));
+    const failed = answer.results.map(jsonText).find((text) => text.startsWith('{"type":"error"'));
     if (failed !== undefined) throw new Error(failed);
   }
 

@@ -1,12 +1,13 @@
 import { expect, test } from "bun:test";
 import { encodeRowsAsHrana } from "../../lib/database/hrana_rows.ts";
+import { jsonText } from "../../lib/wire/hrana/encode.ts";
 import { type RowBatch, Rows, type Value } from "../../lib/database/values.ts";
 import { errorOf, Folder, library } from "./fixture.ts";
 
 function encode(sql: string, args: Value[] = []): string {
   using folder = new Folder();
   const { rows } = folder.connect().prepare(sql).statement!.run(args);
-  return encodeRowsAsHrana(library, rows);
+  return jsonText(encodeRowsAsHrana(library, rows));
 }
 
 /** What one value becomes. */

@@ -22,7 +22,7 @@ test("a pipeline is answered with baton, base_url and results, on both versions"
       },
     });
   }
-  expect(sessions.pipelines).toEqual([
+  expect(sessions.pipelines).toMatchObject([
     { baton: "b", requests: [{ type: "get_autocommit" }] },
     { baton: "b", requests: [{ type: "get_autocommit" }] },
   ]);

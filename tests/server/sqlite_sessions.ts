@@ -11,6 +11,7 @@ import { encodeError, encodeOk, type StepResult } from "../../lib/wire/hrana/enc
 import type {
   Batch,
   DescribeResult,
+  Json,
   SqlSource,
   Statement,
   StatementResult,
@@ -69,7 +70,7 @@ export class SqliteSessions implements Sessions, Disposable {
     return { connection, stored: new Map() };
   }
 
-  #run(stream: Stream, request: StreamRequest): string {
+  #run(stream: Stream, request: StreamRequest): Json {
     const { connection, stored } = stream;
     switch (request.type) {
       case "execute":

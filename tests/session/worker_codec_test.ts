@@ -1,6 +1,12 @@
 import { expect, test } from "bun:test";
-import { packToWorker, unpack } from "../../lib/session/worker_codec.ts";
-import type { ToWorker } from "../../lib/session/worker_messages.ts";
+import {
+  handedOver,
+  packFromWorker,
+  packToWorker,
+  unpack,
+} from "../../lib/session/worker_codec.ts";
+import type { FromWorker, ToWorker } from "../../lib/session/worker_messages.ts";
+import { decodePipeline } from "../../lib/wire/hrana/decode.ts";
 import type { Value } from "../../lib/wire/hrana/types.ts";
 
 function run(args: readonly Value[]): ToWorker {
@@ -27,4 +33,47 @@ test("values arrive as they were sent, whichever way they go", () => {
 test("what JSON can carry goes as a text", () => {
   expect(typeof packToWorker(run([1, "a", null]))).toBe("string");
   expect(typeof packToWorker(run([1n]))).toBe("object");
+});
+
+test("requests whose text is known go as that text", () => {
+  const text = '{"baton":null,"requests":[{"type":"execute","stmt":{"sql":"SELECT ?\\n",' +
+    '"args":[{"type":"integer","value":"9007199254740993"}]}},{"type":"close"}]}';
+  const { requests } = decodePipeline(text);
+  const job = { streamId: 7, requests, writable: false };
+  const jobs = [{ ...job, id: 1, text }, { ...job, id: 2, text: `\n${text}\n` }];
+  const message: ToWorker = { type: "run", jobs, grant: undefined };
+  expect(typeof packToWorker(message)).toBe("string");
+  expect(crossed(message)).toEqual({
+    type: "run",
+    jobs: [{ ...job, id: 1 }, { ...job, id: 2 }],
+  } as unknown as ToWorker);
+});
+
+test("results arrive as they were sent: texts as texts, bytes as the very bytes", () => {
+  const result = { refused: undefined, seq: 1, captured: true, open: false, inTransaction: false };
+  const texts: FromWorker = {
+    type: "granted_done",
+    results: [
+      { ...result, id: 1, results: ['{"type":"ok"}', '{"a":"ä\\n"}'] },
+      { ...result, id: 2, results: [] },
+    ],
+    grant: 3,
+  };
+  expect(handedOver(texts)).toEqual([]);
+  expect(typeof packFromWorker(texts)).toBe("string");
+  expect(unpack<FromWorker>(structuredClone(packFromWorker(texts)))).toEqual(texts);
+
+  const bytes = new TextEncoder().encode("[1]");
+  const large: FromWorker = {
+    type: "done",
+    results: [{ ...result, id: 1, results: [bytes, "2"] }],
+  };
+  const transfer = handedOver(large);
+  expect(transfer).toEqual([bytes.buffer]);
+  const arrived = unpack<FromWorker>(structuredClone(packFromWorker(large), { transfer }));
+  expect(arrived).toEqual({
+    type: "done",
+    results: [{ ...result, id: 1, results: [new TextEncoder().encode("[1]"), "2"] }],
+  });
+  expect(bytes.length).toBe(0);
 });

@@ -1,12 +1,18 @@
 import { expect, test } from "bun:test";
 import { DatabaseError } from "../../lib/base/errors.ts";
-import { encodeError, encodeOk, encodePipeline } from "../../lib/wire/hrana/encode.ts";
+import { encodeError, encodeOk, encodePipeline, jsonText } from "../../lib/wire/hrana/encode.ts";
+import type { Json } from "../../lib/wire/hrana/types.ts";
+
+// deno-lint-ignore no-explicit-any
+function parse(json: Json): any {
+  return JSON.parse(jsonText(json));
+}
 
 test("the result of a statement carries its rows as they are", () => {
   const rowsJson = '[[{"type":"integer","value":"1"}]]';
   const cols = [{ name: 'a "b"', decltype: "INT" }, { name: "\ud800", decltype: null }];
   const result = { cols, rowsJson, affectedRowCount: 3, lastInsertRowid: 2n ** 62n };
-  expect(JSON.parse(encodeOk({ type: "execute", result }))).toEqual({
+  expect(parse(encodeOk({ type: "execute", result }))).toEqual({
     type: "ok",
     response: {
       type: "execute",
@@ -29,7 +35,7 @@ test("each step of a batch has a result, an error, or neither", () => {
     type: "batch",
     steps: [{ type: "skipped" }, { type: "ok", result }, { type: "error", error }],
   });
-  expect(JSON.parse(text).response.result).toEqual({
+  expect(parse(text).response.result).toEqual({
     step_results: [
       null,
       { cols: [], rows: [], affected_row_count: 0, last_insert_rowid: null },
@@ -41,7 +47,7 @@ test("each step of a batch has a result, an error, or neither", () => {
       { message: "UNIQUE constraint failed: t.a", code: "SQLITE_CONSTRAINT" },
     ],
   });
-  expect(JSON.parse(encodeOk({ type: "batch", steps: [] })).response.result).toEqual({
+  expect(parse(encodeOk({ type: "batch", steps: [] })).response.result).toEqual({
     step_results: [],
     step_errors: [],
   });
@@ -53,7 +59,7 @@ test("a description names parameters and columns", () => {
     type: "describe",
     result: { params: [":a", null], cols, isExplain: false, isReadonly: true },
   });
-  expect(JSON.parse(text).response).toEqual({
+  expect(parse(text).response).toEqual({
     type: "describe",
     result: {
       params: [{ name: ":a" }, { name: null }],
@@ -66,9 +72,9 @@ test("a description names parameters and columns", () => {
 
 test("requests without a result answer with their type", () => {
   for (const type of ["close", "sequence", "store_sql", "close_sql"] as const) {
-    expect(JSON.parse(encodeOk({ type }))).toEqual({ type: "ok", response: { type } });
+    expect(parse(encodeOk({ type }))).toEqual({ type: "ok", response: { type } });
   }
-  expect(JSON.parse(encodeOk({ type: "get_autocommit", isAutocommit: false })).response).toEqual({
+  expect(parse(encodeOk({ type: "get_autocommit", isAutocommit: false })).response).toEqual({
     type: "get_autocommit",
     is_autocommit: false,
   });
@@ -91,11 +97,34 @@ test("an error tells its outcome only where the code does not", () => {
   expect(JSON.parse(encodeError(refused)).error.outcome).toBe("rejected");
 });
 
+test("rows that are bytes stay bytes, and what is around them joins them", () => {
+  const rowsJson = new TextEncoder().encode('[[{"type":"text","value":"ä"}]]');
+  const result = { cols: [], rowsJson, affectedRowCount: 0, lastInsertRowid: undefined };
+  const text = { ...result, rowsJson: jsonText(rowsJson) };
+  for (
+    const asText of [
+      { type: "execute", result: text },
+      { type: "batch", steps: [{ type: "ok", result: text }, { type: "skipped" }] },
+    ] as const
+  ) {
+    const asBytes = asText.type === "execute"
+      ? { ...asText, result }
+      : { ...asText, steps: [{ type: "ok", result }, { type: "skipped" }] } as const;
+    const bytes = encodeOk(asBytes);
+    expect(bytes).toBeInstanceOf(Uint8Array);
+    expect(jsonText(bytes)).toBe(encodeOk(asText) as string);
+    const pipeline = encodePipeline(undefined, undefined, [bytes, "1"]);
+    expect(jsonText(pipeline)).toBe(
+      encodePipeline(undefined, undefined, [jsonText(bytes), "1"]) as string,
+    );
+  }
+});
+
 test("a pipeline joins its results", () => {
   expect(encodePipeline(undefined, undefined, [])).toBe(
     '{"baton":null,"base_url":null,"results":[]}',
   );
-  expect(JSON.parse(encodePipeline('b"', "http://h/", ["1", "2"]))).toEqual({
+  expect(parse(encodePipeline('b"', "http://h/", ["1", "2"]))).toEqual({
     baton: 'b"',
     base_url: "http://h/",
     results: [1, 2],

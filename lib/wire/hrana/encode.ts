@@ -1,7 +1,11 @@
-/** Writes the JSON of Hrana responses, as text, ready to be joined into a body. */
+/** Writes the JSON of Hrana responses, ready to be joined into a body. */
+import { concat } from "../../base/bytes.ts";
 import { type DatabaseError, ERROR_CODES } from "../../base/errors.ts";
 import { unreachable } from "../../base/assert.ts";
-import type { Column, DescribeResult, StatementResult } from "./types.ts";
+import type { Column, DescribeResult, Json, StatementResult } from "./types.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** What became of one step of a batch. */
 export type StepResult =
@@ -20,9 +24,39 @@ export type StreamResponse =
   | { readonly type: "close_sql" }
   | { readonly type: "get_autocommit"; readonly isAutocommit: boolean };
 
-/** The result of a request that succeeded. */
-export function encodeOk(response: StreamResponse): string {
-  return `{"type":"ok","response":${encodeResponse(response)}}`;
+/** JSON as text, whatever it came as. */
+export function jsonText(json: Json): string {
+  return typeof json === "string" ? json : decoder.decode(json);
+}
+
+/** Joins JSON: a text for as long as all parts are texts. */
+class Joiner {
+  #text = "";
+  #parts: Uint8Array[] | undefined;
+
+  add(part: Json): void {
+    if (typeof part === "string") {
+      this.#text += part;
+      return;
+    }
+    (this.#parts ??= []).push(encoder.encode(this.#text), part);
+    this.#text = "";
+  }
+
+  finish(): Json {
+    if (this.#parts === undefined) return this.#text;
+    this.#parts.push(encoder.encode(this.#text));
+    return concat(this.#parts);
+  }
+}
+
+/** The result of a request that succeeded; bytes when rows among it are. */
+export function encodeOk(response: StreamResponse): Json {
+  const out = new Joiner();
+  out.add('{"type":"ok","response":');
+  addResponse(out, response);
+  out.add("}");
+  return out.finish();
 }
 
 /** The result of a request that failed. */
@@ -46,26 +80,30 @@ export function encodeErrorBody(error: DatabaseError): string {
 }
 
 /** The `result` of an `execute`, and of a step of a batch. */
-export function encodeStatementResult(result: StatementResult): string {
+function addStatementResult(out: Joiner, result: StatementResult): void {
   const rowid = result.lastInsertRowid === undefined ? "null" : `"${result.lastInsertRowid}"`;
-  return `{"cols":${encodeColumns(result.cols)},"rows":${result.rowsJson}` +
-    `,"affected_row_count":${result.affectedRowCount},"last_insert_rowid":${rowid}}`;
+  out.add(`{"cols":${encodeColumns(result.cols)},"rows":`);
+  out.add(result.rowsJson);
+  out.add(`,"affected_row_count":${result.affectedRowCount},"last_insert_rowid":${rowid}}`);
 }
 
 /** The `result` of a `batch`: for each step its result or null, and its error or null. */
-export function encodeBatchResult(steps: readonly StepResult[]): string {
-  let results = "";
+function addBatchResult(out: Joiner, steps: readonly StepResult[]): void {
   let errors = "";
+  let separator = "";
+  out.add('{"step_results":[');
   for (const step of steps) {
-    const separator = results === "" ? "" : ",";
-    results += separator + (step.type === "ok" ? encodeStatementResult(step.result) : "null");
+    out.add(separator);
+    if (step.type === "ok") addStatementResult(out, step.result);
+    else out.add("null");
     errors += separator + (step.type === "error" ? encodeErrorBody(step.error) : "null");
+    separator = ",";
   }
-  return `{"step_results":[${results}],"step_errors":[${errors}]}`;
+  out.add(`],"step_errors":[${errors}]}`);
 }
 
 /** The `result` of a `describe`. */
-export function encodeDescribeResult(result: DescribeResult): string {
+function encodeDescribeResult(result: DescribeResult): string {
   const params = result.params.map((name) => `{"name":${JSON.stringify(name)}}`).join(",");
   return `{"params":[${params}],"cols":${encodeColumns(result.cols)}` +
     `,"is_explain":${result.isExplain},"is_readonly":${result.isReadonly}}`;
@@ -76,33 +114,44 @@ export function encodeDescribeResult(result: DescribeResult): string {
  *
  * @param baton Names the stream for the next pipeline; undefined when it is closed.
  * @param baseUrl Where the client sends the rest of the stream; undefined for where it sent this.
- * @param results One JSON text for each request.
+ * @param results The JSON of each request's result.
  */
 export function encodePipeline(
   baton: string | undefined,
   baseUrl: string | undefined,
-  results: readonly string[],
-): string {
+  results: readonly Json[],
+): Json {
   const batonJson = baton === undefined ? "null" : JSON.stringify(baton);
   const urlJson = baseUrl === undefined ? "null" : JSON.stringify(baseUrl);
-  return `{"baton":${batonJson},"base_url":${urlJson},"results":[${results.join(",")}]}`;
+  const out = new Joiner();
+  out.add(`{"baton":${batonJson},"base_url":${urlJson},"results":[`);
+  for (let at = 0; at < results.length; at++) {
+    if (at > 0) out.add(",");
+    out.add(results[at]!);
+  }
+  out.add("]}");
+  return out.finish();
 }
 
-function encodeResponse(response: StreamResponse): string {
+function addResponse(out: Joiner, response: StreamResponse): void {
   switch (response.type) {
     case "execute":
-      return `{"type":"execute","result":${encodeStatementResult(response.result)}}`;
+      out.add('{"type":"execute","result":');
+      addStatementResult(out, response.result);
+      return out.add("}");
     case "batch":
-      return `{"type":"batch","result":${encodeBatchResult(response.steps)}}`;
+      out.add('{"type":"batch","result":');
+      addBatchResult(out, response.steps);
+      return out.add("}");
     case "describe":
-      return `{"type":"describe","result":${encodeDescribeResult(response.result)}}`;
+      return out.add(`{"type":"describe","result":${encodeDescribeResult(response.result)}}`);
     case "get_autocommit":
-      return `{"type":"get_autocommit","is_autocommit":${response.isAutocommit}}`;
+      return out.add(`{"type":"get_autocommit","is_autocommit":${response.isAutocommit}}`);
     case "close":
     case "sequence":
     case "store_sql":
     case "close_sql":
-      return `{"type":"${response.type}"}`;
+      return out.add(`{"type":"${response.type}"}`);
     default:
       return unreachable(response);
   }

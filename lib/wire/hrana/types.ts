@@ -77,11 +77,14 @@ export interface Column {
   readonly decltype: string | null;
 }
 
+/** JSON as text, or as its bytes in UTF-8: large results never become text on their way. */
+export type Json = string | Uint8Array<ArrayBuffer>;
+
 /** What a statement gave. */
 export interface StatementResult {
   readonly cols: readonly Column[];
-  /** The JSON text of an array of rows, each an array of Hrana values; `[]` when there are none. */
-  readonly rowsJson: string;
+  /** The JSON of an array of rows, each an array of Hrana values; `[]` when there are none. */
+  readonly rowsJson: Json;
   readonly affectedRowCount: number;
   /** Undefined when the connection never inserted a row. */
   readonly lastInsertRowid: bigint | undefined;

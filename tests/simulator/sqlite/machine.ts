@@ -15,6 +15,7 @@ import type { Captured, EarlierPayload } from "../../../lib/replica/state_machin
 import { BriefRunner } from "../../../lib/session/brief_runner.ts";
 import { Executor } from "../../../lib/session/executor.ts";
 import type { FromWorker, Job, JobResult } from "../../../lib/session/worker_messages.ts";
+import { jsonText } from "../../../lib/wire/hrana/encode.ts";
 import type { StreamRequest } from "../../../lib/wire/hrana/types.ts";
 import { require } from "../checkers/violation.ts";
 import type { Content, Head, MachineOptions, PageCopy, SimulatedMachine } from "../database.ts";
@@ -357,7 +358,7 @@ export class SimulatedSqlite implements SimulatedMachine {
     assert(reply?.type === "granted_done", "a job that holds the turn ends");
     const result = reply.results[0]!;
     const failed = steps.findIndex(({ fails = false }, at) =>
-      (JSON.parse(result.results[at] ?? '{"type":"error"}') as { type: string }).type !==
+      (JSON.parse(jsonText(result.results[at] ?? '{"type":"error"}')) as { type: string }).type !==
         (fails ? "error" : "ok")
     );
     if (failed === -1) return result;
@@ -404,7 +405,7 @@ export class SimulatedSqlite implements SimulatedMachine {
 
 /** What the client of a read is told. */
 function headOfResult({ results }: JobResult): Head {
-  const text = results[0] ?? "";
+  const text = jsonText(results[0] ?? "");
   // The first transaction makes the tables.
   if (text.includes("no such table: head")) return { count: 0, chain: 0 };
   require(text.startsWith('{"type":"ok"'), () => `a read fails: ${text}`);
