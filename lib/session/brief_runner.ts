@@ -109,6 +109,29 @@ export class BriefRunner {
     return result;
   }
 
+  /**
+   * Runs pipelines of one writing statement, all of which `mayRun` accepted, in one transaction: a
+   * commit costs more than the statement. Each statement succeeds or fails on its own.
+   *
+   * @param untilMs Those that did not begin by then are left out.
+   * @returns The results of the first ones; none when they do not go together, and nothing of them
+   * was done.
+   */
+  runTogether(jobs: readonly Job[], untilMs: number): readonly JobResult[] {
+    const startMs = this.#options.clock.nowMs();
+    let results: readonly JobResult[] = [];
+    try {
+      results = this.#runTogether(this.#contextFor(jobs[0]!), jobs, untilMs);
+    } catch (error) {
+      if (!(error instanceof DatabaseError || error instanceof NotHereError)) throw error;
+      // Should the transaction stand open even now, it ends with its connection.
+      if (this.#context?.connection.isAutocommit === false) this.reset();
+    }
+    const endMs = this.#options.clock.nowMs();
+    this.#notice((endMs - startMs) / Math.max(1, results.length), endMs);
+    return results;
+  }
+
   /** Lets go of the database: what was read may be taken back. */
   reset(): void {
     this.#context?.connection.close();
@@ -119,32 +142,57 @@ export class BriefRunner {
   #run(context: StreamContext, job: Job, stmt: Statement): JobResult | undefined {
     const { connection } = context;
     const seqBefore = connection.seq();
-    let json: Json;
+    let json: Json | undefined;
+    try {
+      json = this.#answer(context, stmt);
+    } catch (error) {
+      if (error instanceof NotHereError) return refusal(job, error);
+      throw error;
+    }
+    if (json === undefined) return undefined;
+    const seq = connection.seq();
+    return resultOf(job, json, seq, context.holdsTurn && seq > seqBefore);
+  }
+
+  #runTogether(context: StreamContext, jobs: readonly Job[], untilMs: number): JobResult[] {
+    const { connection } = context;
+    const seqBefore = connection.seq();
+    const answers: Json[] = [];
+    run(connection, "BEGIN IMMEDIATE");
+    try {
+      for (const job of jobs) {
+        if (answers.length > 0 && this.#options.clock.nowMs() > untilMs) break;
+        const stmt = onlyStatement(job.requests)!;
+        const isBrief = this.#isBrief(connection, stmt.sql as string);
+        const json = isBrief ? this.#answer(context, stmt) : undefined;
+        // Some errors end the transaction, and what others did in it.
+        if (json === undefined || connection.isClosed || connection.isAutocommit) return [];
+        answers.push(json);
+      }
+      run(connection, "COMMIT");
+    } finally {
+      if (!connection.isClosed && !connection.isAutocommit) run(connection, "ROLLBACK");
+    }
+    const seq = connection.seq();
+    return answers.map((json, at) => resultOf(jobs[at]!, json, seq, seq > seqBefore));
+  }
+
+  /** What a statement comes to; undefined when it is not brief after all. */
+  #answer(context: StreamContext, stmt: Statement): Json | undefined {
+    const { connection } = context;
     connection.setBudget(BRIEF_OPERATIONS_MAX);
     try {
       const step = runStatement(context, stmt).next();
       // It writes, and does not hold the turn.
-      if (step.done !== true) return undefined;
-      json = encodeOk({ type: "execute", result: step.value });
+      return step.done === true ? encodeOk({ type: "execute", result: step.value }) : undefined;
     } catch (error) {
-      if (error instanceof NotHereError) return refusal(job, error);
       if (!(error instanceof DatabaseError)) throw error;
       if (error.sqliteName === "SQLITE_AUTH") this.reset();
-      if (error.sqliteName !== undefined && NOT_BRIEF.has(error.sqliteName)) return undefined;
-      json = encodeError(error);
+      const isBrief = error.sqliteName === undefined || !NOT_BRIEF.has(error.sqliteName);
+      return isBrief ? encodeError(error) : undefined;
     } finally {
       if (!connection.isClosed) connection.setBudget(0);
     }
-    const seq = connection.seq();
-    return {
-      id: job.id,
-      results: [json, CLOSED],
-      refused: undefined,
-      seq,
-      captured: context.holdsTurn && seq > seqBefore,
-      open: false,
-      inTransaction: false,
-    };
   }
 
   #isBrief(connection: Connection, sql: string): boolean {
@@ -193,6 +241,23 @@ function onlyStatement(requests: readonly StreamRequest[]): Statement | undefine
   if (requests.length !== 2 || requests[1]!.type !== "close") return undefined;
   const first = requests[0]!;
   return first.type === "execute" ? first.stmt : undefined;
+}
+
+/** Runs a statement of our own. */
+function run(connection: Connection, sql: string): void {
+  connection.prepare(sql).statement!.run();
+}
+
+function resultOf(job: Job, json: Json, seq: number, captured: boolean): JobResult {
+  return {
+    id: job.id,
+    results: [json, CLOSED],
+    refused: undefined,
+    seq,
+    captured,
+    open: false,
+    inTransaction: false,
+  };
 }
 
 /** Length of all arguments that have one. */

@@ -69,6 +69,7 @@ export class SessionManager implements Sessions {
     this.#streams = new Streams(options.randomToken);
     this.#briefTurns = new BriefTurns(options.brief, this.#clock, {
       dispatch: (pendings, grant) => this.#dispatch(pendings, grant),
+      share: (grant) => this.#turns.share(grant),
       releaseGrant: (grant) => this.#turns.releaseGrant(grant),
       done: (results) => this.#done(WRITER, results),
     });

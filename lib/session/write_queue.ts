@@ -63,13 +63,22 @@ export class WriteQueue<T extends Writer> {
   /** Gives the turn to whoever is first, when it is free. */
   next(): void {
     if (this.#taken || this.#waiting.length === 0 || !this.#mayWrite()) return;
-    let count = 1;
-    if (this.#waiting[0]!.shared) {
-      const most = Math.min(this.#waiting.length, WRITE_BATCH_MAX);
-      while (count < most && this.#waiting[count]!.shared) count++;
-    }
     this.#taken = true;
-    this.#grant(this.#waiting.splice(0, count));
+    this.#grant(this.#waiting.splice(0, Math.max(1, this.#sharing())));
+  }
+
+  /** Lets those who stand first, and share turns, share the one that was given to others. */
+  share(): readonly T[] {
+    assert(this.#taken, "a turn is shared that nobody holds");
+    return this.#mayWrite() ? this.#waiting.splice(0, this.#sharing()) : [];
+  }
+
+  /** How many of those who stand first share a turn. */
+  #sharing(): number {
+    const most = Math.min(this.#waiting.length, WRITE_BATCH_MAX);
+    let count = 0;
+    while (count < most && this.#waiting[count]!.shared) count++;
+    return count;
   }
 
   /** Takes a writer that gave up out of the queue. */

@@ -99,6 +99,12 @@ export class WriteTurns {
     this.#queue.clear(error);
   }
 
+  /** One-shot requests that stand next, and share the turn of `grant` from now on. */
+  share(grant: number): readonly Pending[] {
+    const holds = this.#holder?.type === "grant" && this.#holder.id === grant;
+    return holds ? this.#queue.share().map(pendingOf) : [];
+  }
+
   /** All requests of a grant are done. */
   releaseGrant(grant: number): void {
     this.#release({ type: "grant", id: grant });
@@ -134,11 +140,7 @@ export class WriteTurns {
       case "one_shot": {
         const grant = ++this.#lastGrant;
         this.#holder = { type: "grant", id: grant };
-        const pendings = turns.map(({ work }) => {
-          assert(work.type === "one_shot", "only one-shot requests share a turn");
-          return work.pending;
-        });
-        this.#events.onOneShots(pendings, grant);
+        this.#events.onOneShots(turns.map(pendingOf), grant);
         break;
       }
       case "statement":
@@ -163,4 +165,9 @@ export class WriteTurns {
     this.#holder = undefined;
     this.#queue.release();
   }
+}
+
+function pendingOf({ work }: Turn): Pending {
+  assert(work.type === "one_shot", "only one-shot requests share a turn");
+  return work.pending;
 }

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLibrary } from "../../ffi/open.ts";
 import { Connection } from "../../lib/database/connection.ts";
 import { BriefRunner } from "../../lib/session/brief_runner.ts";
-import type { JobResult } from "../../lib/session/worker_messages.ts";
+import type { Job, JobResult } from "../../lib/session/worker_messages.ts";
 import type { Value } from "../../lib/wire/hrana/types.ts";
 import { systemClock } from "../../lib/io/clock.ts";
 
@@ -19,6 +19,16 @@ interface Fixture {
   readonly slow: (ms: number) => void;
   /** What the second and later runs of a statement come to. */
   run(sql: string, args?: readonly Value[], writable?: boolean): JobResult | undefined;
+}
+
+/** Pipelines of one statement, whose texts workers ran before. */
+function known(runner: BriefRunner, statements: readonly (readonly [sql: string, ...Value[]])[]) {
+  return statements.map(([sql, ...args], at): Job => {
+    const stmt = { sql, args, namedArgs: [], wantRows: true };
+    const requests = [{ type: "execute", stmt }, { type: "close" }] as const;
+    expect(runner.mayRun(requests) || runner.mayRun(requests)).toBe(true);
+    return { id: at, streamId: undefined, requests, writable: true };
+  });
 }
 
 /** Makes a database of 5,000 rows and a runner over it. */
@@ -180,5 +190,82 @@ test("when statements are slow on and on, workers run them for a while", () => {
     expect(run(sql)).toBe(undefined);
     wait(2_000);
     expect(run(sql)).toBeDefined();
+  });
+});
+
+const INSERT = "INSERT INTO t VALUES (?, ?)";
+
+function rowsAbove(plain: Connection, id: number): number {
+  return plain.prepare("SELECT id FROM t WHERE id > ?").statement!.run([id]).rows.count;
+}
+
+test("writes that run together are all there, and each has its own answer", () => {
+  withRunner(({ runner, plain }) => {
+    const jobs = known(runner, [
+      [INSERT, 6000n, "a"],
+      [INSERT, 1n, "taken"],
+      [INSERT, 6001n, "b"],
+      ["UPDATE t SET v = 'c' WHERE id >= 6000"],
+      ["DELETE FROM t WHERE id = 6001"],
+    ]);
+    const results = runner.runTogether(jobs, Infinity);
+    expect(results.map(({ id }) => id)).toEqual([0, 1, 2, 3, 4]);
+    const texts = results.map(({ results }) => results[0] as string);
+    expect(texts[1]).toContain("UNIQUE constraint failed");
+    expect(texts[1]).toStartWith('{"type":"error"');
+    for (const [at, rows] of [[0, 1], [2, 1], [3, 2], [4, 1]] as const) {
+      expect(texts[at]).toContain(`"affected_row_count":${rows}`);
+    }
+    expect(rowsAbove(plain, 5000)).toBe(1);
+  });
+});
+
+test("writes that run together are committed at once", () => {
+  withRunner(({ runner, plain }) => {
+    const rows = Array.from({ length: 20 }, (_, at) => [INSERT, BigInt(7000 + at), 1n] as const);
+    const jobs = known(runner, rows);
+    plain.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    expect(runner.runTogether(jobs, Infinity)).toHaveLength(20);
+    // One frame for the page of the rows, and not one for each commit.
+    expect(statSync(`${plain.path}-wal`).size).toBeLessThan(3 * (4096 + 24));
+    expect(rowsAbove(plain, 5000)).toBe(20);
+  });
+});
+
+test("nothing stands of writes that do not go together, and each may run alone", () => {
+  const bad: readonly (readonly [string, ...Value[]])[] = [
+    ["INSERT OR ROLLBACK INTO t VALUES (?, ?)", 1n, "taken"],
+    ["UPDATE t SET v = v || 'x'"],
+    ["INSERT INTO t SELECT id + 100000, v FROM t"],
+  ];
+  for (const statement of bad) {
+    withRunner(({ runner, plain }) => {
+      const jobs = known(runner, [[INSERT, 6000n, "a"], statement, [INSERT, 6001n, "b"]]);
+      expect(runner.runTogether(jobs, Infinity)).toEqual([]);
+      expect(rowsAbove(plain, 5000)).toBe(0);
+      expect(runner.run(jobs[0]!)?.results[0]).toContain('"affected_row_count":1');
+      expect(runner.run(jobs[2]!)?.results[0]).toContain('"affected_row_count":1');
+      expect(rowsAbove(plain, 5000)).toBe(2);
+    });
+  }
+});
+
+test("writes whose time is up are left out, and those before them stand", () => {
+  withRunner(({ runner, plain, slow }) => {
+    const jobs = known(runner, [[INSERT, 6000n, "a"], [INSERT, 6001n, "b"], [INSERT, 6002n, "c"]]);
+    const untilMs = systemClock.nowMs() + 1_000;
+    slow(800);
+    expect(runner.runTogether(jobs, untilMs).map(({ id }) => id)).toEqual([0]);
+    expect(rowsAbove(plain, 5000)).toBe(1);
+  });
+});
+
+test("another connection that writes leaves them all to a worker", () => {
+  withRunner(({ runner, plain }) => {
+    const jobs = known(runner, [[INSERT, 6000n, "a"], [INSERT, 6001n, "b"]]);
+    plain.exec("BEGIN IMMEDIATE");
+    expect(runner.runTogether(jobs, Infinity)).toEqual([]);
+    plain.exec("ROLLBACK");
+    expect(runner.runTogether(jobs, Infinity)).toHaveLength(2);
   });
 });

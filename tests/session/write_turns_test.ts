@@ -77,3 +77,18 @@ test("a late release of an earlier turn does not take the turn of another", () =
   made.releaseGrant(1);
   expect(granted).toEqual(["grant 1: 1", "grant 2: 2"]);
 });
+
+test("who comes next shares the turn of one-shot requests, but not from behind others", () => {
+  const { turns: made, granted } = turns();
+  for (const id of [1, 2, 3]) made.joinOneShot(pending(id), 100, refuse);
+  made.joinStatement(pending(4), 100, refuse);
+  made.joinOneShot(pending(5), 100, refuse);
+  expect(made.share(1).map(({ job }) => job.id)).toEqual([2, 3]);
+  expect(made.share(1)).toEqual([]);
+  made.releaseGrant(1);
+  expect(granted).toEqual(["grant 1: 1", "job 4"]);
+  // The turn is another one's now.
+  expect(made.share(1)).toEqual([]);
+  made.finished(result(4), undefined);
+  expect(granted).toEqual(["grant 1: 1", "job 4", "grant 2: 5"]);
+});

@@ -374,7 +374,12 @@ export class SimulatedSqlite implements SimulatedMachine {
     const { path } = this.#files;
     const { library } = this.#sqlite;
     this.#brief ??= new BriefRunner({ library, databasePath: path, clock: STILL });
-    return this.#brief.mayRun(job.requests) ? this.#brief.run(job) : undefined;
+    if (!this.#brief.mayRun(job.requests)) return undefined;
+    // Every other write goes the way of those that come together.
+    const together = job.writable && job.id % 2 === 0
+      ? this.#brief.runTogether([job], Infinity)
+      : [];
+    return together[0] ?? this.#brief.run(job);
   }
 
   #ask(message: Parameters<Executor["handle"]>[0]): FromWorker[] {
