@@ -28,6 +28,10 @@ readonly SQLITE_FLAGS=(
   -DSQLITE_ENABLE_COLUMN_METADATA
   -DSQLITE_ENABLE_SNAPSHOT
   -DSQLITE_MAX_VARIABLE_NUMBER=250000
+  # A WAL that grew beyond this is cut when it begins anew.
+  -DSQLITE_DEFAULT_JOURNAL_SIZE_LIMIT=67108864
+  # A sync need not write the time of the last change. Elsewhere the call is not declared.
+  $([[ $(uname) == Linux ]] && echo -DHAVE_FDATASYNC=1)
 )
 readonly REPLICATION_FLAG=-DSQLITE_ENABLE_WAL_REPLICATION
 # SQLite's own code is compiled without warnings turned on: they are its authors' business.

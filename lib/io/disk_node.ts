@@ -7,8 +7,9 @@ import {
   closeSync,
   constants,
   existsSync,
+  fdatasync,
+  fdatasyncSync,
   fstatSync,
-  fsync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -132,14 +133,14 @@ class NodeFile implements DiskFile {
   }
 
   sync(): void {
-    this.#name(() => fsyncSync(this.#descriptor));
+    this.#name(() => fdatasyncSync(this.#descriptor));
   }
 
   syncLater(done: (error: Error | undefined) => void): void {
     assert(!this.#syncing, `${this.path}: two syncs at once`);
     assert(!this.#closed, `${this.path}: sync of a closed file`);
     this.#syncing = true;
-    fsync(this.#descriptor, (error) => {
+    fdatasync(this.#descriptor, (error) => {
       this.#syncing = false;
       if (this.#closed) this.#closeDescriptors();
       done(error ? named(error, `${this.path}: sync`) : undefined);

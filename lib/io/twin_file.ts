@@ -71,6 +71,17 @@ export function writeTwin(disk: Disk, path: string, text: string): void {
   for (const at of [copyPath(path), path]) replace(disk, at, text);
 }
 
+/**
+ * As {@linkcode writeTwin}, with one write and one sync for each file that is as long as the text.
+ * A crash in the middle may damage one of the two, never both.
+ */
+export function overwriteTwin(disk: Disk, path: string, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (const at of [copyPath(path), path]) {
+    if (!overwrite(disk, at, bytes)) replace(disk, at, text);
+  }
+}
+
 function read<T>(
   disk: Disk,
   path: string,
@@ -119,6 +130,20 @@ function readText(disk: Disk, path: string): string | Damage | undefined {
   } catch (error) {
     // Bytes that are no UTF-8, or a sector that cannot be read.
     return new Damage(0, `a readable text (${messageOf(error)})`);
+  }
+}
+
+/** @returns False when there is no file of that length, and nothing was done. */
+function overwrite(disk: Disk, path: string, bytes: Uint8Array): boolean {
+  if (!disk.exists(path)) return false;
+  const file = disk.open(path, { create: false });
+  try {
+    if (file.size() !== bytes.length) return false;
+    file.write(0, bytes);
+    file.sync();
+    return true;
+  } finally {
+    file.close();
   }
 }
 

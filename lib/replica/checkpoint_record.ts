@@ -1,13 +1,13 @@
 /**
  * The file `checkpoint` and its copy: up to which log index the database files are complete. One
- * line of JSON behind its CRC-32C in hexadecimal. Both are durable before anything is done that
- * only the new record allows, and after a crash between the two either is true, as the database
- * file does not change in between.
+ * line of JSON behind its CRC-32C in hexadecimal, with spaces at its end. Both are durable before
+ * anything is done that only the new record allows, and after a crash between the two either is
+ * true, as the database file does not change in between.
  */
 import { crc32c } from "../base/crc32c.ts";
 import { DatabaseError } from "../base/errors.ts";
 import type { Disk } from "../io/disk.ts";
-import { Damage, mendTwin, readTwin, type TwinProblem, writeTwin } from "../io/twin_file.ts";
+import { Damage, mendTwin, overwriteTwin, readTwin, type TwinProblem } from "../io/twin_file.ts";
 import type { LogIndex, SnapshotBase } from "../raft/types.ts";
 
 /** What is known about the database files. */
@@ -29,6 +29,9 @@ export interface CheckpointRecord {
 }
 
 const FORMAT = 1;
+/** Bytes around the JSON: the checksum, a space, and the end of the line. */
+const FRAME_BYTES = 10;
+const UNIT_BYTES = 512;
 const NOTHING: CheckpointRecord = { completeIndex: 0, fuzzyIndex: 0 };
 
 /** Where the record of a data folder is kept. */
@@ -65,8 +68,15 @@ export function mendCheckpoint(disk: Disk, folder: string): CheckpointFinding {
 
 /** Replaces the record; it is durable when this returns. */
 export function writeCheckpoint(disk: Disk, folder: string, record: CheckpointRecord): void {
-  const body = JSON.stringify({ format: FORMAT, ...record });
-  writeTwin(disk, checkpointPath(folder), `${checksumOf(body)} ${body}\n`);
+  const json = JSON.stringify({ format: FORMAT, ...record });
+  const body = json + " ".repeat(paddingOf(json));
+  overwriteTwin(disk, checkpointPath(folder), `${checksumOf(body)} ${body}\n`);
+}
+
+/** Spaces after the JSON, so that almost every record has one length and is written in place. */
+function paddingOf(json: string): number {
+  const sizeBytes = new TextEncoder().encode(json).length + FRAME_BYTES;
+  return (UNIT_BYTES - sizeBytes % UNIT_BYTES) % UNIT_BYTES;
 }
 
 function decode(path: string, text: string): CheckpointRecord | Damage {
