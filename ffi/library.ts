@@ -133,6 +133,13 @@ export const SYMBOLS = {
   sqlite3_wal_replication_session: { args: ["pointer"], returns: "i32" },
   // int sqlite3_wal_replication_interrupt(sqlite3 *handle, const char *schema)
   sqlite3_wal_replication_interrupt: { args: ["pointer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_owner(sqlite3 *db, int owner)
+  sqlite3_wal_replication_owner: { args: ["pointer", "i32"], returns: "i32" },
+  // int sqlite3_wal_replication_interrupt_owner(sqlite3 *handle, const char *schema, int owner)
+  sqlite3_wal_replication_interrupt_owner: {
+    args: ["pointer", "buffer", "i32"],
+    returns: "i32",
+  },
   // int sqlite3_wal_replication_tainted(sqlite3 *db)
   sqlite3_wal_replication_tainted: { args: ["pointer"], returns: "i32" },
   // int sqlite3_wal_replication_brief(sqlite3_stmt *stmt)

@@ -8,6 +8,10 @@ export interface StorageOptions {
   readonly checkpointFrames?: number;
   /** Bytes of the log since the last checkpoint above which one is due. */
   readonly checkpointLogBytes?: number;
+  /** Time after which a reader that keeps the WAL from being copied is told of in the log. */
+  readonly readerWarnMs?: number;
+  /** Time after which it is ended. */
+  readonly readerEndMs?: number;
   /** What stays of the log behind a checkpoint, for nodes that were away for a while. */
   readonly trailing?: Trailing;
 }

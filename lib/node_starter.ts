@@ -248,7 +248,7 @@ export class NodeStarter {
     replica.start();
     membership.start();
     this.#stack.defer(() => this.#handOver(membership, raft));
-    upkeep.start({ replica, maintenance });
+    upkeep.start({ replica, maintenance, sessions });
     this.#stack.defer(() => upkeep.stop());
   }
 
@@ -275,7 +275,7 @@ export class NodeStarter {
       clock: this.#clock,
       randomToken,
       leaderUrl: () => operations.leaderUrl(),
-      interrupt: () => this.#machine?.interrupt(),
+      interrupt: (owner) => this.#machine?.interrupt(owner),
     });
   }
 

@@ -19,7 +19,9 @@ import type { Replica } from "./replica/replica.ts";
 import type { SnapshotEdge } from "./replica/snapshot_install.ts";
 import { SnapshotSource } from "./replica/snapshot_source.ts";
 import { databasePath, type SqliteMachine } from "./replica/sqlite_machine.ts";
+import { LongReaders } from "./session/long_readers.ts";
 import type { Maintenance } from "./session/maintenance.ts";
+import type { SessionManager } from "./session/session_manager.ts";
 import { SnapshotGiver } from "./snapshot/snapshot_giver.ts";
 import { SnapshotTaker } from "./snapshot/snapshot_taker.ts";
 import type { Channel, ChannelHandler } from "./transport/channel.ts";
@@ -52,6 +54,7 @@ export interface UpkeepOptions {
 export interface UpkeepParts {
   readonly replica: Replica;
   readonly maintenance: Maintenance;
+  readonly sessions: SessionManager;
 }
 
 /** See the file comment. */
@@ -61,7 +64,7 @@ export class NodeUpkeep {
   readonly #options: UpkeepOptions;
   readonly #pins = new LogPins();
   #giver: SnapshotGiver | undefined;
-  #maintenance: Maintenance | undefined;
+  #readers: LongReaders | undefined;
   #cancelPoll: () => void = () => {};
   #isStopped = false;
   /** The log grew by so many bytes between the last checkpoint and the entry. */
@@ -76,9 +79,17 @@ export class NodeUpkeep {
   }
 
   /** Begins. */
-  start({ replica, maintenance }: UpkeepParts): void {
+  start({ replica, maintenance, sessions }: UpkeepParts): void {
     const { raft, raftLog, machine, disk, folder, clock, log, onFatal } = this.#options;
-    this.#maintenance = maintenance;
+    const { readerWarnMs, readerEndMs } = this.#options.storage ?? {};
+    this.#readers = new LongReaders({
+      clock,
+      log,
+      readers: () => sessions.readers(),
+      walFrames: () => machine.walFrames(),
+      warnMs: readerWarnMs,
+      endMs: readerEndMs,
+    });
     const pins = this.#pins;
     this.#giver = new SnapshotGiver({
       source: new SnapshotSource({ raft, log: raftLog, machine, replica, pins, clock }),
@@ -112,9 +123,10 @@ export class NodeUpkeep {
 
   #poll(maintenance: Maintenance): void {
     this.#cancelPoll = this.#options.clock.after(POLL_MS, () => {
-      const checked = this.#isDue() ? this.#checkpoint(maintenance) : Promise.resolve();
-      void checked.then(() => {
+      const isDue = this.#isDue();
+      void (isDue ? this.#checkpoint(maintenance) : Promise.resolve()).then(() => {
         if (this.#isStopped) return;
+        if (isDue && maintenance.walHeldSinceMs !== undefined) this.#readers?.look();
         this.#compact();
         this.#poll(maintenance);
       });
@@ -125,6 +137,8 @@ export class NodeUpkeep {
     const { machine, storage } = this.#options;
     const { checkpointFrames = CHECKPOINT_FRAMES, checkpointLogBytes = CHECKPOINT_LOG_BYTES } =
       storage ?? {};
+    // One that was begun and not completed is made good, even if little is left to copy.
+    if (machine.consistentIndex > machine.checkpointIndex) return true;
     return machine.uncopiedFrames() >= checkpointFrames || this.#logGrowth() >= checkpointLogBytes;
   }
 
@@ -164,7 +178,7 @@ export class NodeUpkeep {
     const { raft, raftLog, machine, clock, log, storage, onFatal } = this.#options;
     const { checkpointIndex } = machine;
     const isPinned = this.#pins.lowest(clock.nowMs()) < checkpointIndex;
-    if (checkpointIndex === this.#compactedAt || this.#maintenance === undefined) return;
+    if (checkpointIndex === this.#compactedAt) return;
     // What is kept for another node goes later.
     if (!isPinned) this.#compactedAt = checkpointIndex;
     const trailing = storage?.trailing;

@@ -151,6 +151,13 @@ int sqlite3_wal_replication_session(sqlite3 *db);
 int sqlite3_wal_replication_interrupt(sqlite3 *db, const char *zSchema);
 
 /*
+** Says who a session belongs to, by a number above 0 that sessions may share, and interrupts the
+** sessions of one owner. The second is called with any connection of the file, from any thread.
+*/
+int sqlite3_wal_replication_owner(sqlite3 *db, int iOwner);
+int sqlite3_wal_replication_interrupt_owner(sqlite3 *db, const char *zSchema, int iOwner);
+
+/*
 ** 1 once a session was asked to compile something whose effect outlives a statement but is not in the
 ** database: a PRAGMA that sets, a temporary object, ATTACH. It must not be handed to another user.
 */

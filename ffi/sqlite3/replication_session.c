@@ -9,6 +9,7 @@ struct ReplSession {
   ReplSession *pNext;        /* Next in replSessions */
   sqlite3 *db;
   const char *zWal;          /* WAL of the main database. Lives as long as the connection */
+  int iOwner;                /* Who opened it, or 0 */
   u8 bTainted;
   u8 bBudget;                /* A statement runs under a budget: nothing may be compiled */
   char zDenied[160];         /* Message of the last refusal, or empty */
@@ -141,7 +142,8 @@ int sqlite3_wal_replication_session(sqlite3 *db){
   return replLeave(&c, rc);
 }
 
-int sqlite3_wal_replication_interrupt(sqlite3 *db, const char *zSchema){
+/* Interrupts the sessions of an owner, or all for 0. */
+static int replInterrupt(sqlite3 *db, const char *zSchema, int iOwner){
   ReplCall c;
   ReplSession *p;
   int rc = replEnter(&c, db, zSchema);
@@ -149,10 +151,28 @@ int sqlite3_wal_replication_interrupt(sqlite3 *db, const char *zSchema){
   if( !replHasWalName(c.pPager) ) return replLeave(&c, SQLITE_NOTADB);
   sqlite3_mutex_enter(replMutex());
   for(p=replSessions; p; p=p->pNext){
+    if( iOwner && p->iOwner!=iOwner ) continue;
     if( strcmp(p->zWal, c.pPager->zWal)==0 ) AtomicStore(&p->db->u1.isInterrupted, 1);
   }
   sqlite3_mutex_leave(replMutex());
   return replLeave(&c, SQLITE_OK);
+}
+
+int sqlite3_wal_replication_interrupt(sqlite3 *db, const char *zSchema){
+  return replInterrupt(db, zSchema, 0);
+}
+
+int sqlite3_wal_replication_owner(sqlite3 *db, int iOwner){
+  ReplSession *p = (ReplSession*)sqlite3_get_clientdata(db, SESSION_CLIENT_NAME);
+  if( p==0 ) return SQLITE_MISUSE_BKPT;
+  sqlite3_mutex_enter(replMutex());
+  p->iOwner = iOwner;
+  sqlite3_mutex_leave(replMutex());
+  return SQLITE_OK;
+}
+
+int sqlite3_wal_replication_interrupt_owner(sqlite3 *db, const char *zSchema, int iOwner){
+  return iOwner>0 ? replInterrupt(db, zSchema, iOwner) : SQLITE_MISUSE_BKPT;
 }
 
 int sqlite3_wal_replication_tainted(sqlite3 *db){

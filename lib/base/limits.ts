@@ -166,6 +166,11 @@ export const CHECKPOINT_ROUNDS_MAX = 4;
 export const WAL_FRAMES_HIGH = 16_384;
 /** Time that they wait. */
 export const WAL_WAIT_MS = 100;
+/** Time after which a reader that keeps the WAL from being copied is told of, and ended. */
+export const WAL_READER_WARN_MS = 10_000;
+export const WAL_READER_END_MS = 60_000;
+/** Frames in the WAL above which such a reader is ended once it would be told of. */
+export const WAL_FRAMES_MAX = 131_072;
 /** Bytes of the log since the last checkpoint above which one is due, however small the WAL is. */
 export const CHECKPOINT_LOG_BYTES = 32 * MIB;
 

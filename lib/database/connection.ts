@@ -36,6 +36,8 @@ export type ConnectionRole = "session" | "plain" | "readonly" | "immutable";
 /** How a connection is opened. */
 export interface ConnectionOptions {
   readonly role: ConnectionRole;
+  /** Names a session, or several, in {@linkcode ReplicaHandle.interruptOwner}; above 0. */
+  readonly owner?: number;
   /** How long a statement waits for a lock, blocking its thread; by default one of the role. */
   readonly busyTimeoutMs?: number;
   /** Prepared statements kept; {@linkcode STATEMENT_CACHE_MAX} by default. */
@@ -111,7 +113,11 @@ export class Connection implements Disposable {
   static open(library: Library, path: string, options: ConnectionOptions): Connection {
     const connection = new Connection(library, path, options);
     if (options.role !== "session") return connection;
-    const rc = library.c.sqlite3_wal_replication_session(connection.#open());
+    const { c } = library;
+    let rc = c.sqlite3_wal_replication_session(connection.#open());
+    if (rc === SQLITE_OK && options.owner !== undefined) {
+      rc = c.sqlite3_wal_replication_owner(connection.#open(), options.owner);
+    }
     if (rc !== SQLITE_OK) {
       connection.close();
       checkResult(rc, `open a session of ${path}`);

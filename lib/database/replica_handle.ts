@@ -195,6 +195,12 @@ export class ReplicaHandle implements Disposable {
     checkResult(rc, `interrupt the sessions of ${this.path}`);
   }
 
+  /** As {@linkcode interruptSessions}, of one owner only. */
+  interruptOwner(owner: number): void {
+    const { sqlite3_wal_replication_interrupt_owner: interrupt } = this.#c;
+    checkResult(interrupt(this.#open(), MAIN, owner), `interrupt the sessions of ${owner}`);
+  }
+
   /** Ends replication of the file and closes it; idempotent. */
   close(): void {
     const handle = this.#handle;

@@ -172,9 +172,17 @@ export class SqliteMachine implements StateMachine {
     return true;
   }
 
-  /** Interrupts every statement that sessions run. */
-  interrupt(): void {
-    this.#handle?.interruptSessions();
+  /** Frames in the WAL. */
+  walFrames(): number {
+    return this.#handle === undefined || this.#parts !== undefined
+      ? 0
+      : this.#handle.status().walFrames;
+  }
+
+  /** Interrupts the statements that sessions run; all, or those of one owner. */
+  interrupt(owner?: number): void {
+    if (owner === undefined) this.#handle?.interruptSessions();
+    else this.#handle?.interruptOwner(owner);
   }
 
   /**

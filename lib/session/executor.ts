@@ -30,6 +30,8 @@ const FLUSH_MS = 2;
 export interface ExecutorOptions {
   readonly library: Library;
   readonly databasePath: string;
+  /** Names the connections, where others may interrupt them. */
+  readonly owner?: number;
   readonly nowMs: () => number;
   readonly post: (message: FromWorker) => void;
   readonly sha256: () => Hasher;
@@ -176,8 +178,8 @@ export class Executor {
   }
 
   #open(): Connection {
-    const { library, databasePath } = this.#options;
-    return Connection.open(library, databasePath, { role: "session" });
+    const { library, databasePath, owner } = this.#options;
+    return Connection.open(library, databasePath, { role: "session", ...owner && { owner } });
   }
 
   #endContext(job: Job, context: StreamContext): void {

@@ -3,11 +3,22 @@ import { looksReadOnly } from "../database/leading_keyword.ts";
 import type { SqlSource, StreamRequest } from "../wire/hrana/types.ts";
 
 const READ_ONLY_TRANSACTION = /^\s*begin\s+(transaction\s+)?readonly\s*;?\s*$/i;
+const LOGGED_SQL_CHARS = 120;
 const BEGIN = /^\s*begin\b/i;
 
 /** Whether the pipeline closes the stream it opens. */
 export function isOneShot(requests: readonly StreamRequest[]): boolean {
   return requests.at(-1)?.type === "close";
+}
+
+/** The beginning of the first text of a pipeline, for a log line; empty when there is none. */
+export function firstSql(requests: readonly StreamRequest[]): string {
+  const stored = storedTexts(requests);
+  for (const sql of sources(requests)) {
+    const text = typeof sql === "string" ? sql : stored.get(sql);
+    if (text !== undefined) return text.trim().slice(0, LOGGED_SQL_CHARS);
+  }
+  return "";
 }
 
 /** Whether the text starts a transaction that promises not to write. */

@@ -22,13 +22,14 @@ import type { Clock } from "../io/clock.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { BriefRunner } from "./brief_runner.ts";
 import { BriefTurns } from "./brief_turns.ts";
+import type { Reader } from "./long_readers.ts";
 import type { Pending, Place } from "./pending.ts";
 import { fromPlain, toPlain } from "./plain_error.ts";
-import { isOneShot, looksLikeWrite, mayRunOnFollower } from "./routing.ts";
+import { firstSql, isOneShot, looksLikeWrite, mayRunOnFollower } from "./routing.ts";
 import { type Stream, type StreamEnd, streamEndError, Streams } from "./streams.ts";
 import type { PipelineRequest, PipelineResponse, Sessions } from "./types.ts";
 import type { FromWorker, Job, JobResult } from "./worker_messages.ts";
-import { type WorkerPool, WRITER } from "./worker_pool.ts";
+import { ownerOf, type WorkerPool, WRITER } from "./worker_pool.ts";
 import { WriteTurns } from "./write_turns.ts";
 
 /** What sessions need from the node. */
@@ -40,8 +41,8 @@ export interface SessionManagerOptions {
   readonly randomToken: () => string;
   /** URL of the leader's HTTP port, where it is known. */
   readonly leaderUrl: () => string | undefined;
-  /** Interrupts every statement that sessions run. */
-  readonly interrupt: () => void;
+  /** Interrupts the statements that sessions run; all, or those of one owner. */
+  readonly interrupt: (owner?: number) => void;
 }
 
 /** Pause between two interruptions while workers let go of their statements. */
@@ -149,6 +150,42 @@ export class SessionManager implements Sessions {
       default:
         break;
     }
+  }
+
+  /**
+   * Who may be looking at an old state of the database: statements that run, transactions that are
+   * open. Whoever holds the write turn is not among them: nobody writes meanwhile.
+   */
+  readers(): Reader[] {
+    const readers: Reader[] = [];
+    const running = new Set<number>();
+    for (const [jobId, sinceMs] of this.#pool.jobs()) {
+      const pending = this.#pending.get(jobId);
+      if (pending === undefined || pending.worker === WRITER) continue;
+      const { stream, job, worker } = pending;
+      if (stream !== undefined) running.add(stream.id);
+      if (this.#turns.isHeldByJob(jobId)) continue;
+      readers.push({
+        key: stream === undefined ? `request ${jobId}` : `stream ${stream.id}`,
+        sinceMs: stream?.transactionSinceMs ?? sinceMs,
+        sql: firstSql(job.requests),
+        end: (error) => {
+          this.#refuse(pending, error, "SNAPSHOT_TIMEOUT");
+          this.#options.interrupt(ownerOf(worker));
+        },
+      });
+    }
+    for (const stream of this.#streams.values()) {
+      if (stream.transactionSinceMs === undefined || running.has(stream.id)) continue;
+      if (this.#turns.isHeldByStream(stream.id)) continue;
+      readers.push({
+        key: `stream ${stream.id}`,
+        sinceMs: stream.transactionSinceMs,
+        sql: "",
+        end: () => this.#endStream(stream, "SNAPSHOT_TIMEOUT"),
+      });
+    }
+    return readers;
   }
 
   get #replica(): Replica {
@@ -319,6 +356,8 @@ export class SessionManager implements Sessions {
     if (stream !== undefined) {
       stream.jobId = undefined;
       stream.inTransaction = result.inTransaction;
+      if (!result.inTransaction) stream.transactionSinceMs = undefined;
+      else stream.transactionSinceMs ??= this.#clock.nowMs();
       stream.lastUsedMs = this.#clock.nowMs();
       if (!result.open && this.#streams.get(stream.id) === stream) this.#forget(stream);
     }
@@ -357,11 +396,11 @@ export class SessionManager implements Sessions {
     pending.resolve({ baton, results: result.results });
   }
 
-  #refuse(pending: Pending, error: DatabaseError): void {
+  #refuse(pending: Pending, error: DatabaseError, end: StreamEnd = "TRANSACTION_LOST"): void {
     if (!this.#pending.delete(pending.job.id)) return;
     const { stream } = pending;
     if (stream !== undefined && this.#streams.get(stream.id) === stream) {
-      this.#endStream(stream, "TRANSACTION_LOST");
+      this.#endStream(stream, end);
     }
     // The stream lives nowhere else: it is no use to ask another node to go on with it.
     const lost = pending.resumed && error.code === "NOT_LEADER";

@@ -16,18 +16,24 @@ export interface Stream {
   /** The job that runs now. */
   jobId: number | undefined;
   inTransaction: boolean;
+  /** When the open transaction began; undefined outside of one. */
+  transactionSinceMs: number | undefined;
   lastUsedMs: number;
 }
 
 /** Why a stream is gone. */
-export type StreamEnd = Extract<
-  ErrorCode,
-  "STREAM_EXPIRED" | "TRANSACTION_TIMEOUT" | "TRANSACTION_LOST" | "SHUTTING_DOWN"
->;
+export type StreamEnd =
+  | Extract<
+    ErrorCode,
+    "STREAM_EXPIRED" | "TRANSACTION_TIMEOUT" | "TRANSACTION_LOST" | "SHUTTING_DOWN"
+  >
+  | "SNAPSHOT_TIMEOUT";
 
 const REASONS: Readonly<Record<StreamEnd, string>> = {
   STREAM_EXPIRED: "The stream has expired due to inactivity",
   TRANSACTION_TIMEOUT: "The transaction was rolled back: it was idle while others waited to write",
+  SNAPSHOT_TIMEOUT:
+    "The transaction was rolled back: it looked at one state of the database for too long",
   TRANSACTION_LOST:
     "The stream ended, and its transaction was rolled back: its node stopped leading",
   SHUTTING_DOWN: "The stream is closed: its node stops",
@@ -71,6 +77,7 @@ export class Streams {
       sequence: 0,
       jobId: undefined,
       inTransaction: false,
+      transactionSinceMs: undefined,
       lastUsedMs: nowMs,
     };
     this.#byToken.set(stream.token, stream);
@@ -94,7 +101,7 @@ export class Streams {
     const stream = this.#byToken.get(token);
     if (stream === undefined) {
       const end = this.#tombstones.get(token);
-      if (end !== undefined) throw new DatabaseError(end, REASONS[end]);
+      if (end !== undefined) throw streamEndError(end);
       throw new DatabaseError("BATON_INVALID", "Received an invalid baton", {
         hint: "The node may have restarted: open a new stream",
       });
@@ -120,5 +127,6 @@ export class Streams {
 
 /** The error that tells why a stream ended. */
 export function streamEndError(end: StreamEnd): DatabaseError {
-  return new DatabaseError(end, REASONS[end]);
+  const code = end === "SNAPSHOT_TIMEOUT" ? "TRANSACTION_TIMEOUT" : end;
+  return new DatabaseError(code, REASONS[end]);
 }

@@ -6,7 +6,7 @@ import { sha256 } from "../io/hash.ts";
 import { workerScope } from "../io/worker.ts";
 import { Executor } from "./executor.ts";
 import { handedOver, packFromWorker, unpack } from "./worker_codec.ts";
-import type { FromWorker, ToWorker } from "./worker_messages.ts";
+import type { FromWorker, ToWorker, WorkerSetup } from "./worker_messages.ts";
 
 const scope = workerScope();
 const post = (message: FromWorker) => scope.post(packFromWorker(message), handedOver(message));
@@ -22,17 +22,17 @@ scope.onMessage((data) => {
       else executor.handle(message);
       return;
     }
-    void setUp(message.setup.libraryPath, message.setup.databasePath);
+    void setUp(message.setup);
   } catch (error) {
     post({ type: "failed", message: messageOf(error) });
   }
 });
 
-async function setUp(libraryPath: string, databasePath: string): Promise<void> {
+async function setUp({ libraryPath, databasePath, owner }: WorkerSetup): Promise<void> {
   try {
     const library = await openLibrary(libraryPath);
     const { nowMs } = systemClock;
-    executor = new Executor({ library, databasePath, nowMs, post, sha256 });
+    executor = new Executor({ library, databasePath, owner, nowMs, post, sha256 });
     post({ type: "ready" });
     for (const message of early.splice(0)) executor.handle(message);
   } catch (error) {

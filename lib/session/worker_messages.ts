@@ -7,6 +7,8 @@ import type { Json, StreamRequest } from "../wire/hrana/types.ts";
 export interface WorkerSetup {
   readonly libraryPath: string;
   readonly databasePath: string;
+  /** Names its sessions, so that they can be interrupted apart from others. */
+  readonly owner: number;
 }
 
 /** One pipeline to run. */

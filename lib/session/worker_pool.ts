@@ -35,6 +35,12 @@ interface Worker {
 
 /** The worker that takes one-shot writes. */
 export const WRITER = 0;
+
+/** Names the sessions of a worker in the library. */
+export function ownerOf(worker: number): number {
+  return worker + 1;
+}
+
 /** A worker whose oldest job is older than this is taken to run something long. */
 const STUCK_MS = 20;
 
@@ -42,14 +48,18 @@ const STUCK_MS = 20;
 export class WorkerPool {
   readonly #workers: Worker[] = [];
   readonly #spawn: SpawnWorker;
-  readonly #setup: WorkerSetup;
+  readonly #setup: Omit<WorkerSetup, "owner">;
   readonly #clock: Clock;
   readonly #events: PoolEvents;
   readonly #listeners: ((message: FromWorker) => void)[] = [];
 
   constructor(
     spawn: SpawnWorker,
-    options: { readonly setup: WorkerSetup; readonly clock: Clock; readonly events: PoolEvents },
+    options: {
+      readonly setup: Omit<WorkerSetup, "owner">;
+      readonly clock: Clock;
+      readonly events: PoolEvents;
+    },
   ) {
     this.#spawn = spawn;
     this.#setup = options.setup;
@@ -110,6 +120,11 @@ export class WorkerPool {
     this.#workers[worker]!.jobs.delete(jobId);
   }
 
+  /** When each job was handed to a worker that did not come back yet. */
+  *jobs(): Iterable<readonly [jobId: number, handedMs: number]> {
+    for (const { jobs } of this.#workers) yield* jobs;
+  }
+
   /** Counts the streams that live in a worker. */
   streams(worker: number, change: 1 | -1): void {
     this.#workers[worker]!.streams += change;
@@ -134,7 +149,8 @@ export class WorkerPool {
       (error) => this.#events.onError(error),
     );
     this.#workers.push({ port, jobs: new Map(), streams: 0 });
-    port.post(packToWorker({ type: "setup", setup: this.#setup }));
+    const setup = { ...this.#setup, owner: ownerOf(index) };
+    port.post(packToWorker({ type: "setup", setup }));
     return index;
   }
 

@@ -56,6 +56,11 @@ export class WriteTurns {
     return this.#holder?.type === "stream" && this.#holder.id === streamId;
   }
 
+  /** Whether a job holds the turn. */
+  isHeldByJob(jobId: number): boolean {
+    return this.#holder?.type === "job" && this.#holder.id === jobId;
+  }
+
   /** A request that is done in one go asks for the turn. */
   joinOneShot(pending: Pending, deadlineMs: number, refuse: Writer["refuse"]): void {
     this.#queue.join({ work: { type: "one_shot", pending }, shared: true, deadlineMs, refuse });

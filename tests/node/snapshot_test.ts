@@ -1,9 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import type { StorageOptions } from "../../lib/node_options.ts";
-import type { Log, LogFields } from "../../lib/observe/log.ts";
 import type { Node } from "../../lib/node.ts";
 import { cleanUp, newFolder, start, TIMEOUT_MS, view, waitFor } from "./harness.ts";
 import { CuttingProxy, freePort } from "./cutting_proxy.ts";
+import { Lines } from "./lines.ts";
 
 afterEach(cleanUp);
 
@@ -12,28 +12,6 @@ const MIB = 1024 * 1024;
 const STORAGE: StorageOptions = { checkpointFrames: 500, trailing: { entries: 50, bytes: MIB } };
 /** More than two segments of the log, so that at least one goes. */
 const COMPACTING_MIB = 40;
-
-interface Line {
-  readonly message: string;
-  readonly fields: LogFields;
-}
-
-/** A log whose lines can be looked at. */
-class Lines implements Log {
-  readonly lines: Line[] = [];
-  readonly debug = this.#add.bind(this);
-  readonly info = this.#add.bind(this);
-  readonly warn = this.#add.bind(this);
-  readonly error = this.#add.bind(this);
-
-  with(message: string): readonly LogFields[] {
-    return this.lines.filter((line) => line.message === message).map(({ fields }) => fields);
-  }
-
-  #add(message: string, fields: LogFields = {}): void {
-    this.lines.push({ message, fields });
-  }
-}
 
 async function digest(node: Node): Promise<{ index: number; sha256: string; pages: number }> {
   return await (await fetch(`${node.httpUrl}/cluster/digest`)).json() as never;

@@ -209,6 +209,37 @@ static void testInterrupt(void){
   closeNode(&A);
 }
 
+/* The sessions of one owner are interrupted, those of others go on. */
+static void testInterruptOwner(void){
+  Slow a[2];
+  start();
+  memset(a, 0, sizeof(a));
+  CODE(SQLITE_MISUSE, sqlite3_wal_replication_owner(A.h, 1));
+  CODE(SQLITE_MISUSE, sqlite3_wal_replication_interrupt_owner(A.h, 0, 0));
+  for(int i=0; i<2; i++){
+    a[i].db = openDb(A.zPath);
+    OK(sqlite3_wal_replication_session(a[i].db));
+    OK(sqlite3_wal_replication_owner(a[i].db, i+1));
+    CHECK( pthread_create(&a[i].thread, 0, runSlowQuery, &a[i])==0 );
+  }
+  while( !isDone(&a[1]) ){
+    OK(sqlite3_wal_replication_interrupt_owner(A.h, 0, 2));
+    OK(sqlite3_wal_replication_interrupt_owner(A.s, 0, 3));
+    usleep(1000);
+  }
+  CHECK( !isDone(&a[0]) );
+  while( !isDone(&a[0]) ){
+    OK(sqlite3_wal_replication_interrupt_owner(A.h, 0, 1));
+    usleep(1000);
+  }
+  for(int i=0; i<2; i++){
+    CHECK( pthread_join(a[i].thread, 0)==0 );
+    CHECK( a[i].rc==SQLITE_INTERRUPT );
+    OK(sqlite3_close(a[i].db));
+  }
+  closeNode(&A);
+}
+
 int main(int argc, char **argv){
   static const Case aCase[] = {
     { "refused", testDenied },
@@ -217,6 +248,7 @@ int main(int argc, char **argv){
     { "brief", testBrief },
     { "budget", testBudget },
     { "interrupt", testInterrupt },
+    { "interrupt of an owner", testInterruptOwner },
     { 0, 0 }
   };
   runCases(argc, argv, aCase);
