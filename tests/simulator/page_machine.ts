@@ -90,15 +90,20 @@ class PageMachine implements SimulatedMachine {
       chunks: PAGES / CHUNK_PAGES,
       read: (chunk) => {
         const file = this.#options.disk.open(this.#path, { create: false });
-        const bytes = file.read(chunk * CHUNK_PAGES * PAGE_BYTES, CHUNK_PAGES * PAGE_BYTES);
-        file.close();
-        return bytes;
+        try {
+          return file.read(chunk * CHUNK_PAGES * PAGE_BYTES, CHUNK_PAGES * PAGE_BYTES);
+        } finally {
+          file.close();
+        }
       },
       write: (chunk, bytes) => {
         assert(this.installing && this.#pages === undefined, "pages of a database in use");
         const file = this.#options.disk.open(this.#path, { create: true });
-        file.write(chunk * CHUNK_PAGES * PAGE_BYTES, bytes);
-        file.close();
+        try {
+          file.write(chunk * CHUNK_PAGES * PAGE_BYTES, bytes);
+        } finally {
+          file.close();
+        }
       },
     };
   }
