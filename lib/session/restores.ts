@@ -58,6 +58,8 @@ type Reply = Extract<CopyFromWorker, { type: "restore_checked" | "restore_done" 
 
 /** Space that a restore takes on a node, in sizes of the file: put aside, WAL, log. */
 const SIZES_NEEDED = 3;
+/** Questions to workers are counted from here on: other work of the node counts from 1. */
+const FIRST_ID = 2 ** 32;
 /** How often it asks for the write turn, each time for as long as a write waits. */
 const TURN_ATTEMPTS_MAX = 6;
 /** Names a file for the time of a restore; there is one at a time. */
@@ -68,7 +70,7 @@ export class Restores {
   readonly #options: RestoresOptions;
   readonly #path: string;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
-  #lastId = 0;
+  #lastId = FIRST_ID;
   #current: Restore | undefined;
   /** The last one that ended, so that its end can be told again. */
   #last: Restore | undefined;
@@ -222,7 +224,6 @@ export class Restores {
     const { pool } = this.#options;
     const { promise, resolve } = Promise.withResolvers<Reply>();
     this.#waiting.set(question.id, resolve);
-    pool.occupy(worker, -question.id);
     pool.post(worker, question);
     const reply = await promise;
     pool.finished(worker, -question.id);

@@ -35,14 +35,20 @@ interface Worker {
 
 /** The worker that takes one-shot writes. */
 export const WRITER = 0;
+/** Long work of the node itself. */
+const OWN: ReadonlySet<ToWorker["type"]> = new Set([
+  "checkpoint",
+  "digest",
+  "restore_check",
+  "restore",
+]);
+/** A worker whose oldest job is older than this is taken to run something long. */
+const STUCK_MS = 20;
 
 /** Names the sessions of a worker in the library. */
 export function ownerOf(worker: number): number {
   return worker + 1;
 }
-
-/** A worker whose oldest job is older than this is taken to run something long. */
-const STUCK_MS = 20;
 
 /** Spawns workers as they are needed, up to {@linkcode SQL_WORKERS_MAX}. */
 export class WorkerPool {
@@ -100,19 +106,15 @@ export class WorkerPool {
       for (const job of message.jobs) target.jobs.set(job.id, nowMs);
     }
     // Work of the node keeps its worker from others; its numbers are its own.
-    const isOwn = message.type === "checkpoint" || message.type === "digest";
-    if (isOwn) target.jobs.set(-message.id, this.#clock.nowMs());
+    if (OWN.has(message.type) && "id" in message) {
+      target.jobs.set(-message.id, this.#clock.nowMs());
+    }
     target.port.post(packToWorker(message));
   }
 
   /** Tells `listener`, too, of every message of a worker. */
   listen(listener: (message: FromWorker) => void): void {
     this.#listeners.push(listener);
-  }
-
-  /** Long work of the node itself begins in a worker; it ends by {@linkcode finished}. */
-  occupy(worker: number, jobId: number): void {
-    this.#workers[worker]!.jobs.set(jobId, this.#clock.nowMs());
   }
 
   /** A job that was handed to a worker came back. */

@@ -50,7 +50,6 @@ class Fixture {
       pool: {
         listen: (tell: (message: FromWorker) => void) => void (this.#tell = tell),
         pick: () => 1,
-        occupy: () => {},
         finished: () => {},
         post: (_worker: number, message: ToWorker) => void this.asked.push(message),
       } as unknown as WorkerPool,
