@@ -13,8 +13,9 @@ const TEST_TIMEOUT_MS = 120_000;
 const COUNTED = `CREATE TRIGGER counted AFTER INSERT ON written
   BEGIN UPDATE counter SET n = n + 1; END`;
 /** Some size, so that writers change pages while they are copied. */
-const BALLAST = `WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+const BALLAST = `WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 500)
   INSERT INTO ballast SELECT randomblob(2000) FROM n`;
+const BALLAST_TIMES = 10;
 
 /** The rows of a file, read by a SQLite that knows nothing of replication. */
 function contentOf(path: string): { written: number[]; counted: number } {
@@ -41,7 +42,7 @@ export function testBackup(runner: Runner): void {
         await run(nodes[0]!, "INSERT INTO counter VALUES(0)");
         await run(nodes[0]!, COUNTED);
         await run(nodes[0]!, "CREATE TABLE ballast(x)");
-        await run(nodes[0]!, BALLAST);
+        for (let i = 0; i < BALLAST_TIMES; i++) await run(nodes[0]!, BALLAST);
         const writers = new Writers(nodes, CLIENTS);
         writers.start();
         try {

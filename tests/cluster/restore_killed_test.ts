@@ -9,8 +9,8 @@ import { expectEqualPages, restoreAtLast, shownBy } from "./restore.ts";
 import { makeSample, sampleContent } from "./sample.ts";
 
 const ROUNDS = 10;
-const ROWS = 30_000;
-const TEST_TIMEOUT_MS = 240_000;
+const ROWS = 12_000;
+const TEST_TIMEOUT_MS = 400_000;
 
 /** Waits until the whole file is put aside, or the command is over. */
 async function isSent(path: string, sizeBytes: number, ended: Promise<unknown>): Promise<void> {

@@ -29,11 +29,11 @@ class Fixture {
 
   constructor() {
     this.disk.createFolder("/data");
-    const fixture = this;
+    const mode = () => this.mode;
     this.restores = new Restores({
       replica: {
         get mode() {
-          return fixture.mode;
+          return mode();
         },
         spaceRefusal: undefined,
         appliedIndex: 12,
@@ -177,13 +177,13 @@ test("what a killed node had put aside is removed, and only a leader takes a fil
   fixture.mode = "following";
   expect(() => fixture.restores.begin(REQUEST)).toThrow("does not lead");
   expect(() => fixture.restores.part(id, 0, new Uint8Array(PAGE))).toThrow("does not lead");
-  const { restores: _, ...rest } = fixture;
+  const { clock, disk } = fixture;
   new Restores({
     replica: {} as Replica,
     sessions: {} as SessionManager,
     pool: { listen: () => {} } as unknown as WorkerPool,
-    clock: rest.clock,
-    disk: rest.disk,
+    clock,
+    disk,
     folder: "/data",
     randomToken: () => "",
   });
