@@ -19,6 +19,8 @@ export interface BackupFileOptions {
   readonly replace: boolean;
   /** Whether SQLite looks for damage in the file before it gets its name. */
   readonly verify: boolean;
+  /** Whether the node may give what it has without asking a leader. */
+  readonly stale: boolean;
   /** Told how much of the file is there. */
   readonly onProgress: (sizeBytes: number, wholeBytes: number) => void;
 }
@@ -64,7 +66,7 @@ export async function writeBackup(options: BackupFileOptions): Promise<BackupSum
 }
 
 async function writeOnce(options: BackupFileOptions, file: NewFile): Promise<BackupSummary> {
-  const stream = await options.calls.open("cluster/backup?sha256");
+  const stream = await options.calls.open(`cluster/backup?sha256${options.stale ? "&stale" : ""}`);
   const index = header(stream, "x-dqlite-index");
   const pages = header(stream, "x-dqlite-pages");
   const sizeBytes = pages * header(stream, "x-dqlite-page-size");

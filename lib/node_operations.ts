@@ -147,8 +147,8 @@ export class NodeOperations implements Operations, Leadership {
     return this.running().maintenance.digest();
   }
 
-  async backup(): Promise<Backup> {
-    return await this.running().backups.begin();
+  async backup(options: { readonly stale: boolean }): Promise<Backup> {
+    return await this.running().backups.begin(options);
   }
 
   restores(): Restores {

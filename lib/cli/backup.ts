@@ -30,6 +30,7 @@ export async function backup(
       path,
       replace: settings.force,
       verify: !settings.noVerify,
+      stale: settings.stale,
       onProgress: (done, whole) => progress.show("backup", done, whole),
     });
     progress.end();

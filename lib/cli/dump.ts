@@ -42,6 +42,7 @@ export async function dump(
       calls: newCalls(settings.url, signal),
       path: copy,
       replace: false,
+      stale: false,
       // Its checksum holds, and the dump reads all of it.
       verify: false,
       onProgress: (done, whole) => progress.show("dump", done, whole),

@@ -306,6 +306,13 @@ export const BACKUP_OPTIONS = {
   url: NODES_URL,
   force: FORCE,
   noVerify: NO_VERIFY,
+  stale: {
+    name: "stale",
+    type: "flag",
+    env: "DQLITE_STALE",
+    description: "take what the node has, also when no leader answers; it may lack the latest",
+    schema: flag(),
+  },
   config: CONFIG,
 } as const satisfies OptionTable;
 
@@ -321,7 +328,6 @@ export const RESTORE_OPTIONS = {
     schema: path.optional(),
   },
   force: { ...FORCE, description: "replace a database that is not empty" },
-  config: CONFIG,
 } as const satisfies OptionTable;
 
 /** Options of `dqlite dump`. */

@@ -8,7 +8,8 @@ const SQLITE_TYPE = "application/vnd.sqlite3";
 
 /**
  * Answers `GET /cluster/backup` with the pages of the database. The headers tell how many there
- * are, and as of which index. With `?sha256` the 32 bytes of the SHA-256 of all pages follow them.
+ * are, and as of which index. With `?sha256` the 32 bytes of the SHA-256 of all pages follow them;
+ * with `?stale` no leader is asked whether the node is up to date.
  *
  * @throws {DatabaseError} when no backup can begin.
  */
@@ -19,8 +20,9 @@ export async function handleBackup(
   if (request.method !== "GET") {
     throw new DatabaseError("PROTOCOL", `/cluster/backup takes GET, not ${request.method}`);
   }
-  const withHash = request.query.split("&").includes("sha256");
-  const backup = await operations.backup();
+  const asked = request.query.split("&");
+  const withHash = asked.includes("sha256");
+  const backup = await operations.backup({ stale: asked.includes("stale") });
   const { index, pages, pageSizeBytes } = backup;
   const sizeBytes = pages * pageSizeBytes + (withHash ? 32 : 0);
   return {

@@ -103,9 +103,10 @@ export interface Operations {
   /**
    * Begins a backup of this node's database.
    *
+   * @param options.stale Whether it may lack what this node did not hear of yet.
    * @throws {DatabaseError} `BUSY`, `NO_LEADER`, `NOT_LEADER` on a node that holds no data.
    */
-  backup(): Promise<Backup>;
+  backup(options: { readonly stale: boolean }): Promise<Backup>;
   /** Files that are to replace the database. @throws {DatabaseError} before the node has joined. */
   restores(): Pick<Restores, "begin" | "part" | "commit" | "abort">;
 }

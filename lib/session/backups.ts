@@ -1,6 +1,7 @@
 /**
  * Backups of this node's database as of one moment, read piece by piece while writers go on. Like
- * every read they are linearizable: they hold all that was acknowledged before they were asked for.
+ * every read they are linearizable, unless asked not to be: they hold all that was acknowledged
+ * before they were asked for.
  */
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
@@ -63,17 +64,19 @@ export class Backups {
   /**
    * Begins a backup.
    *
+   * @param options.stale Takes what this node has applied, and asks nobody whether that is all:
+   * the way when there is no leader any more.
    * @throws {DatabaseError} `BUSY` when too many run, `NO_LEADER` when nobody confirms that the
    * database is up to date, `NOT_LEADER` on a node that holds no data.
    */
-  async begin(): Promise<Backup> {
+  async begin(options: { readonly stale?: boolean } = {}): Promise<Backup> {
     if (this.#count >= BACKUPS_MAX) {
       throw new DatabaseError("BUSY", `${BACKUPS_MAX} backups of this node run already`);
     }
     this.#count++;
     let backup: Backup | undefined;
     try {
-      await this.#upToDate();
+      if (options.stale !== true) await this.#upToDate();
       backup = await this.#snapshot();
       return backup;
     } finally {

@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { waitUntil } from "../../lib/demo/wait.ts";
 import { runCommand } from "./command.ts";
-import { onCluster, run, type Runner, START_TIMEOUT_MS } from "./harness.ts";
+import { number, onCluster, run, type Runner, START_TIMEOUT_MS } from "./harness.ts";
 import { Writers, WRITTEN_TABLE } from "./writers.ts";
 
 const CLIENTS = 4;
@@ -66,6 +66,15 @@ export function testBackup(runner: Runner): void {
         } finally {
           await writers.stop();
         }
+        const [left, ...others] = nodes;
+        const acknowledged = await number(left!, "SELECT count(*) FROM written");
+        for (const node of others) await node.kill();
+        const path = `${folder}/stale.db`;
+        const refused = await runCommand(runner, "backup", "--url", left!.url, path);
+        expect(refused).toMatchObject({ status: 1, out: "" });
+        const stale = await runCommand(runner, "backup", "--url", left!.url, "--stale", path);
+        expect(stale).toMatchObject({ status: 0, errors: "" });
+        expect(contentOf(path).written.length).toBeGreaterThanOrEqual(acknowledged);
         expect(readdirSync(folder).filter((name) => name.includes("partial"))).toEqual([]);
         expect(existsSync(`${folder}/backup-${nodes[0]!.name}.db-wal`)).toBe(false);
       });

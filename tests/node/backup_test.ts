@@ -56,6 +56,7 @@ function backupTo(path: string, url: string, disk: Disk = new NodeDisk()) {
     path,
     replace: false,
     verify: true,
+    stale: false,
     onProgress: () => {},
   });
 }
