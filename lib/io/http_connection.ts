@@ -257,16 +257,17 @@ export class HttpConnection implements ConnectionHandler {
     this.#replied(keepAlive);
   }
 
-  /** Sends a body of unknown size, as fast as the client takes it. */
+  /** Sends a body piece by piece, as fast as the client takes it. */
   async #stream(
     head: RequestHead,
     reply: HttpReply,
     reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
     mayKeepAlive: boolean,
   ): Promise<void> {
-    const chunked = head.isVersion11;
-    // Without chunks, only the end of the connection tells the end of the body.
-    const keepAlive = mayKeepAlive && chunked;
+    const sized = reply.headers?.["content-length"] !== undefined;
+    const chunked = head.isVersion11 && !sized;
+    // With neither, only the end of the connection tells the end of the body.
+    const keepAlive = mayKeepAlive && (chunked || sized);
     try {
       if (this.#isClosed || head.method === "HEAD") await reader.cancel();
       this.#write(encoder.encode(headText(reply, keepAlive) + bodyHeader(chunked)));
