@@ -104,7 +104,8 @@ export class NodeOperations implements Operations, Leadership {
     const leads = raft.role === "leader";
     return {
       leaderKnown: leads ? replica.mode === "leading" : raft.leader !== undefined,
-      appliedIndex: replica.appliedIndex,
+      // While a snapshot takes the database's place there is none.
+      appliedIndex: replica.mode === "installing" ? 0 : replica.appliedIndex,
       // A spare holds no data, and passes everything on.
       requiredIndex: raft.isSpare ? 0 : Math.max(1, machine.consistentIndex),
     };
