@@ -42,6 +42,7 @@ const OWN: ReadonlySet<ToWorker["type"]> = new Set([
   "restore_check",
   "restore",
 ]);
+
 /** A worker whose oldest job is older than this is taken to run something long. */
 const STUCK_MS = 20;
 

@@ -147,10 +147,12 @@ async function away(stage: Stage, mib: number): Promise<void> {
   }
   await leader.checkpoint();
   await Bun.sleep(3_000);
+  const { commitIndex } = await leader.cluster();
   const startMs = performance.now();
   await follower.start();
   await follower.waitReady(READY_MS);
-  console.log(`ready again after ${Math.round(performance.now() - startMs)} ms`);
+  while ((await follower.cluster()).appliedIndex < commitIndex) await Bun.sleep(5);
+  console.log(`caught up ${Math.round(performance.now() - startMs)} ms after its start`);
   console.log(lines(follower, "took a snapshot").join("\n"));
 }
 
