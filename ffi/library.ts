@@ -103,6 +103,12 @@ export const SYMBOLS = {
     args: ["pointer", "buffer", "buffer", "i64", "buffer"],
     returns: "i32",
   },
+  // int sqlite3_wal_replication_transaction_limit(
+  //   sqlite3 *db, const char *schema, sqlite3_int64 byteMax, sqlite3_int64 byteSpace)
+  sqlite3_wal_replication_transaction_limit: {
+    args: ["pointer", "buffer", "i64", "i64"],
+    returns: "i32",
+  },
   // int sqlite3_wal_replication_release(sqlite3 *db, const char *schema, sqlite3_int64 seq)
   sqlite3_wal_replication_release: { args: ["pointer", "buffer", "i64"], returns: "i32" },
   // int sqlite3_wal_replication_apply(sqlite3 *db, const char *schema,

@@ -39,6 +39,12 @@ export interface NodeOptions {
   /** URL that clients reach the HTTP port by; that of `http` by default. */
   readonly advertiseHttp?: string;
   readonly storage?: StorageOptions;
+  /**
+   * Bytes of pages that one transaction may change while this node leads.
+   *
+   * @default {4 GiB}
+   */
+  readonly transactionBytesMax?: number;
   /** Where log lines go; nowhere by default. */
   readonly log?: Log;
   /**

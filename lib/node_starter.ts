@@ -31,6 +31,7 @@ import { newCopies } from "./node_copies.ts";
 import { enterCluster } from "./node_entry.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
+import { tellApplySpace, tellLogSpace } from "./node_space.ts";
 import { NodeUpkeep, type UpkeepOptions } from "./node_upkeep.ts";
 import { type Log, silentLog } from "./observe/log.ts";
 import type { RestoredEntry } from "./raft/options.ts";
@@ -40,6 +41,7 @@ import { Replica } from "./replica/replica.ts";
 import type { ReplicaOptions } from "./replica/replica_options.ts";
 import { knownCommitIndex } from "./replica/snapshot_install.ts";
 import { databasePath, SqliteMachine } from "./replica/sqlite_machine.ts";
+import { limitTransactions } from "./replica/transaction_limit.ts";
 import { Server } from "./server/server.ts";
 import { BriefRunner } from "./session/brief_runner.ts";
 import { Maintenance } from "./session/maintenance.ts";
@@ -208,6 +210,10 @@ export class NodeStarter {
     // Closes a file that SQLite must have closed before.
     this.#stack.defer(() => this.#upkeep?.close());
     this.#stack.defer(() => machine.close());
+    const { transactionBytesMax: bytesMax } = this.#options;
+    const limited = { machine, clock: this.#clock, disk: this.#disk, folder: folder.path };
+    const onFailure = (error: Error) => this.#fail(error);
+    this.#stack.defer(limitTransactions({ ...limited, bytesMax, onFailure }));
     const pool = this.#newPool(library.path, folder.path, sessions);
     this.#pool = pool;
     const brief = new BriefRunner({
@@ -409,15 +415,14 @@ export class NodeStarter {
         },
         onWritable: () => sessions.writable(),
         onChange: () => this.#observe(raft, transport),
+        onApplySpace: (space) => tellApplySpace(this.#log, space),
         onFatal: (error) => this.#fail(error),
       },
     });
   }
 
   #observeSpace(space: LogSpace): void {
-    if (space === "low") {
-      this.#log.warn("the disk is full: this node takes no writes until there is space");
-    } else this.#log.info("the disk has space again");
+    tellLogSpace(this.#log, space);
     if (this.#replica !== undefined) this.#sessions?.spaceChanged();
   }
 

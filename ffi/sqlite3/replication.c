@@ -49,6 +49,8 @@ struct WalReplication {
   ReplMark pending;
   u8 bLimit;                 /* limit is valid */
   WalIndexHdr limit;         /* Newest state that checkpoints may copy, see _limit() */
+  i64 nByteMax;              /* Atomic. Limits of a transaction, 0 for none */
+  i64 nByteSpace;            /* Atomic. */
   i64 nCaptured;             /* Counters of sqlite3_wal_replication_status() */
   i64 nDrained;
   i64 nApplied;
@@ -191,6 +193,29 @@ static int walReplicationWrite(Wal *pWal){
 /* True if the file is replicated: its WAL is never synced. */
 static int walReplicationActive(Wal *pWal){
   return replOf(pWal)!=0;
+}
+
+/*
+** Pages are about to be written, by a commit or a spill. Refuses those with which the transaction
+** would be larger than it may be: a spill, so that it is refused while it grows, or the commit of one
+** that never spilled. A page that was spilled before is counted again, which is at most once too many.
+*/
+static int walReplicationRoom(Wal *pWal, PgHdr *pList, int szPage){
+  WalReplication *p = replOf(pWal);
+  i64 nByteMax;
+  i64 nByteSpace;
+  i64 nByte;
+  PgHdr *pPg;
+  if( p==0 || pWal->bReplApply ) return SQLITE_OK;
+  nByteMax = replLoad(&p->nByteMax);
+  nByteSpace = replLoad(&p->nByteSpace);
+  if( nByteMax==0 && nByteSpace==0 ) return SQLITE_OK;
+  nByte = (i64)pWal->hdr.mxFrame - (i64)walIndexHdr(pWal)->mxFrame;
+  if( nByte<0 ) nByte = 0;
+  for(pPg=pList; pPg; pPg=pPg->pDirty) nByte++;
+  nByte *= szPage;
+  if( nByteMax && nByte>nByteMax ) return SQLITE_IOERR_TRANSACTION_TOOBIG;
+  return nByteSpace && nByte>nByteSpace ? SQLITE_IOERR_TRANSACTION_NOSPACE : SQLITE_OK;
 }
 
 /*
@@ -545,6 +570,17 @@ int sqlite3_wal_replication_follower(sqlite3 *db, const char *zSchema){
     p->bDraining = 0;
   }
   sqlite3_mutex_leave(p->mutex);
+  return replLeave(&c, SQLITE_OK);
+}
+
+int sqlite3_wal_replication_transaction_limit(
+  sqlite3 *db, const char *zSchema, sqlite3_int64 nByteMax, sqlite3_int64 nByteSpace
+){
+  ReplCall c;
+  int rc = replEnterHandle(&c, db, zSchema);
+  if( rc!=SQLITE_OK ) return rc;
+  replStore(&c.p->nByteMax, nByteMax);
+  replStore(&c.p->nByteSpace, nByteSpace);
   return replLeave(&c, SQLITE_OK);
 }
 

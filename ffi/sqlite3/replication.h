@@ -28,6 +28,10 @@ extern "C" {
 /* The write was captured, its outcome is not known. Never returned here; for the layers above. */
 #define SQLITE_IOERR_LEADERSHIP_LOST  (SQLITE_IOERR | (41<<8))  /* 10506 */
 
+/* The transaction grew beyond a transaction_limit(); all of it was undone. */
+#define SQLITE_IOERR_TRANSACTION_TOOBIG (SQLITE_IOERR | (42<<8))  /* 10762 */
+#define SQLITE_IOERR_TRANSACTION_NOSPACE (SQLITE_IOERR | (43<<8))  /* 11018 */
+
 #define SQLITE_WAL_REPLICATION_NONE     0
 #define SQLITE_WAL_REPLICATION_FOLLOWER 1
 #define SQLITE_WAL_REPLICATION_LEADER   2
@@ -79,6 +83,16 @@ int sqlite3_wal_replication_follower(sqlite3 *db, const char *zSchema);
 */
 int sqlite3_wal_replication_drain(
   sqlite3 *db, const char *zSchema, void *pBuf, sqlite3_int64 nBuf, sqlite3_int64 *aOut
+);
+
+/*
+** Bounds the pages that one transaction of a session may change: more than nByteMax bytes of them
+** fail with SQLITE_IOERR_TRANSACTION_TOOBIG, more than nByteSpace with _NOSPACE, while it still
+** grows. It counts from the moment of the call, also for the transaction that runs; 0 is no bound.
+** What is applied is not bounded. The handle only.
+*/
+int sqlite3_wal_replication_transaction_limit(
+  sqlite3 *db, const char *zSchema, sqlite3_int64 nByteMax, sqlite3_int64 nByteSpace
 );
 
 /*

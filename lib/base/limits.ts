@@ -9,6 +9,15 @@ const MIB = 1024 * KIB;
 
 /** Largest payload of one log entry. A larger transaction becomes several entries. */
 export const ENTRY_PAYLOAD_BYTES_MAX = 4 * MIB;
+/**
+ * Bytes of pages that one transaction may change, unless a node is told otherwise. On each node its
+ * pages are in the log and in the WAL at once, and its followers apply it in one go.
+ */
+export const TRANSACTION_BYTES_MAX = 4096 * MIB;
+/** Pause between two looks at the space that is left for a transaction that grows. */
+export const TRANSACTION_SPACE_POLL_MS = 100;
+/** Pause before a follower whose disk is full tries again to apply. */
+export const APPLY_SPACE_RETRY_MS = 1_000;
 /** Entries in one AppendEntries message. */
 export const APPEND_ENTRIES_MAX = 256;
 /** Payload bytes in one AppendEntries message; a single larger entry still travels alone. */

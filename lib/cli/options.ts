@@ -4,8 +4,11 @@
  */
 import { z } from "zod";
 
+import { TRANSACTION_BYTES_MAX } from "../base/limits.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../observe/log.ts";
 import { MODE_NAMES } from "../shell/modes.ts";
+
+const MIB = 1024 * 1024;
 
 /** One option of a command. */
 export interface Option {
@@ -133,6 +136,16 @@ export const SERVE_OPTIONS = {
     env: "DQLITE_ADVERTISE_HTTP",
     description: "URL that clients reach --http by (default: --http)",
     schema: httpUrl.optional(),
+  },
+  transactionMax: {
+    name: "transaction-max",
+    type: "number",
+    placeholder: "MIB",
+    default: String(TRANSACTION_BYTES_MAX / MIB),
+    env: "DQLITE_TRANSACTION_MAX",
+    description: "what one transaction may change while this node leads",
+    unit: "MiB of pages",
+    schema: wholeNumber(1, 1_048_576).transform((mib) => mib * MIB),
   },
   logFormat: {
     name: "log-format",

@@ -41,6 +41,7 @@ export async function serve(
     join: settings.join,
     role: settings.role,
     ...(settings.from === undefined ? {} : { from: settings.from }),
+    transactionBytesMax: settings.transactionMax,
     ...(settings.advertise === undefined ? {} : { advertise: settings.advertise }),
     ...(settings.advertiseHttp === undefined ? {} : { advertiseHttp: settings.advertiseHttp }),
     log,

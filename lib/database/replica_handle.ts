@@ -92,6 +92,21 @@ export class ReplicaHandle implements Disposable {
   }
 
   /**
+   * Bounds what one transaction may change, also one that runs: bytes of pages that it may have at
+   * most, and that there is space for; 0 for no bound. One that grows beyond is undone.
+   */
+  limitTransactions(bytesMax: number, bytesSpace: number): void {
+    const handle = this.#open();
+    const rc = this.#c.sqlite3_wal_replication_transaction_limit(
+      handle,
+      MAIN,
+      bytesMax,
+      bytesSpace,
+    );
+    checkResult(rc, `limit transactions of ${this.path}`);
+  }
+
+  /**
    * Encodes the next part of what was captured; undefined when nothing is pending.
    *
    * @param buffer Holds at least one page and 20 bytes.

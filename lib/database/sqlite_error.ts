@@ -8,7 +8,11 @@ export const SQLITE_LOCKED = 6;
 export const SQLITE_IOERR_NOT_LEADER = 10 | (40 << 8);
 /** Leadership was lost after the transaction was written locally. */
 export const SQLITE_IOERR_LEADERSHIP_LOST = 10 | (41 << 8);
+/** The transaction grew beyond what one may change, or beyond what the disk can take. */
+const SQLITE_IOERR_TRANSACTION_TOOBIG = 10 | (42 << 8);
+const SQLITE_IOERR_TRANSACTION_NOSPACE = 10 | (43 << 8);
 
+const SQLITE_FULL = 13;
 const SQLITE_IOERR = 10;
 const SQLITE_AUTH = 23;
 /** How SQLite reports a function that the authorizer refused: as a plain error of the parser. */
@@ -60,6 +64,11 @@ const IO_FAILURES: ReadonlyMap<number, string> = new Map([
   [33, "CORRUPTFS"],
 ]);
 
+/** Whether SQLite found no space on the disk. */
+export function isSqliteFull(error: unknown): boolean {
+  return error instanceof DatabaseError && error.sqliteCode === SQLITE_FULL;
+}
+
 /** The name of a result code, as exact as it is for a failure of the disk. */
 export function resultName(code: number): string {
   const failure = (code & 0xff) === SQLITE_IOERR ? IO_FAILURES.get(code >> 8) : undefined;
@@ -92,6 +101,20 @@ export function sqliteError(code: number, message: string, sqlOffset?: number): 
       "LEADERSHIP_LOST",
       "Leadership was lost before the write was committed; it may or may not take effect",
       details,
+    );
+  }
+  if (code === SQLITE_IOERR_TRANSACTION_TOOBIG) {
+    return new DatabaseError("TOO_LARGE", "The transaction changes more than one may: undone", {
+      ...details,
+      hint: "Do the work in several transactions, or start the nodes with a larger " +
+        "--transaction-max",
+    });
+  }
+  if (code === SQLITE_IOERR_TRANSACTION_NOSPACE) {
+    return new DatabaseError(
+      "DISK_FULL",
+      "The transaction is larger than the disk of the leader can take: undone",
+      { ...details, hint: "Free space on its disk, or do the work in several transactions" },
     );
   }
   if ((code & 0xff) === SQLITE_AUTH || message.startsWith(FUNCTION_REFUSED)) {

@@ -28,6 +28,7 @@ import type { RaftLog } from "../log/types.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Effects, Entry, LogIndex, Message, NodeId, Outbound, Term } from "../raft/types.ts";
 import { AppliedWaiters } from "./applied_waiters.ts";
+import { ApplySpace } from "./apply_space.ts";
 import { Gate, type GateCallback } from "./gate.ts";
 import { Proposals } from "./proposals.ts";
 import { type ReadCallback, type ReadOptions, Reads } from "./reads.ts";
@@ -41,6 +42,7 @@ export type ReplicaMode = "following" | "leading" | "retiring" | "installing" | 
 
 /** Work done in one go before sockets and timers get their turn. */
 const APPLY_SLICE_MS = 5;
+const PROPOSE_SLICE_MS = 5;
 /** Read from the log at once: what a slice does not get to is read again by the next one. */
 const APPLY_READ_BYTES = 32 * 1024;
 /** Ticks that a late timer may make up for; more would call an election out of a pause. */
@@ -63,6 +65,7 @@ export class Replica {
   readonly #settled = new AppliedWaiters();
   readonly #reads: Reads;
   readonly #room: Room;
+  readonly #applySpace: ApplySpace;
   readonly #install: SnapshotInstall;
 
   #mode: ReplicaMode;
@@ -87,6 +90,7 @@ export class Replica {
     this.#tickMs = options.tickMs;
     this.#events = options.events;
     this.#appliedIndex = options.machine.checkpointIndex;
+    this.#applySpace = new ApplySpace(options.clock, options.events);
     this.#room = new Room(options.log);
     this.#reads = new Reads(() => this.#raft.read());
     this.#install = this.#newInstall(options);
@@ -331,8 +335,9 @@ export class Replica {
       this.#applyScheduled = false;
       try {
         this.#apply();
+        if (this.#applyPaused === 0) this.#applySpace.applied();
       } catch (error) {
-        this.#fail(error);
+        if (!this.#applySpace.failed(error, () => this.pauseApply())) this.#fail(error);
       }
     });
   }
@@ -444,6 +449,7 @@ export class Replica {
   #propose(): void {
     if (this.#mode !== "leading") return;
     const wasWritable = this.#stalled === undefined;
+    const untilMs = this.#clock.nowMs() + PROPOSE_SLICE_MS;
     for (;;) {
       const part = this.#stalled ?? this.#machine.drain();
       this.#stalled = undefined;
@@ -460,6 +466,11 @@ export class Replica {
         break;
       }
       if (part.complete) this.#proposals.push(result.index, part.seq);
+      else if (this.#clock.nowMs() >= untilMs) {
+        // A large transaction has many parts: heartbeats go out in between.
+        this.#clock.after(0, () => this.captured());
+        break;
+      }
     }
     if (!wasWritable && this.writable) this.#events.onWritable();
   }

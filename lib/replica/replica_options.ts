@@ -1,5 +1,5 @@
 import type { Clock } from "../io/clock.ts";
-import type { RaftLog } from "../log/types.ts";
+import type { LogSpace, RaftLog } from "../log/types.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Message, NodeId } from "../raft/types.ts";
 import type { SnapshotEdge } from "./snapshot_install.ts";
@@ -18,6 +18,8 @@ export interface ReplicaEvents {
   onWritable(): void;
   /** Role, term, leader or configuration changed. */
   onChange(): void;
+  /** There is no space, or again some, to apply what is committed; nothing is lost meanwhile. */
+  onApplySpace?(space: LogSpace): void;
   /** The node cannot go on. */
   onFatal(error: Error): void;
 }

@@ -179,6 +179,11 @@ export class SqliteMachine implements StateMachine {
       : this.#handle.status().walFrames;
   }
 
+  /** Bounds what one transaction may change; see {@linkcode ReplicaHandle.limitTransactions}. */
+  limitTransactions(bytesMax: number, bytesSpace: number): void {
+    this.#handle?.limitTransactions(bytesMax, bytesSpace);
+  }
+
   /** Interrupts the statements that sessions run; all, or those of one owner. */
   interrupt(owner?: number): void {
     if (owner === undefined) this.#handle?.interruptSessions();
@@ -263,15 +268,18 @@ export class SqliteMachine implements StateMachine {
       this.#parts = passed ?? earlierParts(index, last, earlier);
     }
     const at = this.#parts.shift();
-    if (at === undefined) {
-      this.#opened().apply(last.chunk);
+    const payload = at === undefined ? undefined : earlier(at);
+    assert(at === undefined || payload !== undefined, `entry ${at} is gone`);
+    const part = payload === undefined ? last : decodeCommand(payload);
+    try {
+      this.#opened().apply((part as Command & { type: "frames" }).chunk);
+    } catch (error) {
+      // All of the batch is undone; should it be tried again, then from its first part on.
       this.#parts = undefined;
-      return true;
+      throw error;
     }
-    const payload = earlier(at);
-    assert(payload !== undefined, `entry ${at} is gone`);
-    this.#opened().apply((decodeCommand(payload) as Command & { type: "frames" }).chunk);
-    return false;
+    if (at === undefined) this.#parts = undefined;
+    return at === undefined;
   }
 }
 

@@ -96,6 +96,7 @@ function serving(start: StartNode) {
     from: undefined,
     join: ["a:1"],
     role: "voter",
+    transactionMax: 4096 * 1024 * 1024,
     advertise: undefined,
     advertiseHttp: "http://b",
     logFormat: "json",

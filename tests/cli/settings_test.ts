@@ -36,6 +36,7 @@ test("without anything given, every option has its default", () => {
     join: [],
     from: undefined,
     role: "voter",
+    transactionMax: 4096 * 1024 * 1024,
     advertise: undefined,
     advertiseHttp: undefined,
     logFormat: "text",

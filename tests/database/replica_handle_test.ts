@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { ReplicaHandle } from "../../lib/database/replica_handle.ts";
 import { errorOf, Folder, library } from "./fixture.ts";
 
@@ -178,4 +178,63 @@ test("bytes that are no part of a batch are refused", () => {
     expect(errorOf(() => handle.apply(new Uint8Array(length).fill(7))).code).toBe("SQLITE");
   }
   expect(handle.status().appliedBatches).toBe(0);
+});
+
+const MIB = 1024 * 1024;
+const SPILLING =
+  "WITH RECURSIVE r(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM r WHERE i < 4000) " +
+  "INSERT INTO t SELECT randomblob(4000) FROM r";
+
+test("a transaction above the limit is undone while it grows, and the next one goes on", () => {
+  using folder = new Folder();
+  using leader = ReplicaHandle.open(library, folder.image("leader.db"));
+  using follower = ReplicaHandle.open(library, folder.image("follower.db"));
+  leader.leader();
+  const session = folder.connect({ role: "session" }, "leader.db");
+  session.exec("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
+  leader.limitTransactions(8 * MIB, 0);
+  const error = errorOf(() => session.exec(SPILLING));
+  expect(error).toMatchObject({ code: "TOO_LARGE", outcome: "rejected" });
+  expect(error.hint).toContain("--transaction-max");
+  // It ended long before all of its 16 MB were written.
+  expect(statSync(`${folder.file("leader.db")}-wal`).size).toBeLessThan(9 * MIB);
+  session.exec("INSERT INTO t VALUES (2)");
+  expect(session.prepare("SELECT count(*) FROM t").statement!.run().rows.decode()).toEqual([[2n]]);
+  replicate(leader, follower);
+  const reader = folder.connect({ role: "readonly" }, "follower.db");
+  expect(reader.prepare("SELECT sum(a) FROM t").statement!.run().rows.decode()).toEqual([[3n]]);
+});
+
+test("an open transaction above the limit is over, whatever its statements were", () => {
+  using folder = new Folder();
+  using leader = ReplicaHandle.open(library, folder.image("leader.db"));
+  leader.leader();
+  const session = folder.connect({ role: "session" }, "leader.db");
+  session.exec("CREATE TABLE t (a)");
+  leader.limitTransactions(0, 8 * MIB);
+  session.exec("BEGIN; INSERT INTO t VALUES (1)");
+  expect(errorOf(() => session.exec(SPILLING))).toMatchObject({
+    code: "DISK_FULL",
+    outcome: "rejected",
+  });
+  expect(errorOf(() => session.exec("COMMIT")).code).toBe("SQLITE");
+  expect(session.prepare("SELECT count(*) FROM t").statement!.run().rows.decode()).toEqual([[0n]]);
+});
+
+test("a transaction that fits is not touched by the limit, and neither is what is applied", () => {
+  using folder = new Folder();
+  using leader = ReplicaHandle.open(library, folder.image("leader.db"));
+  using follower = ReplicaHandle.open(library, folder.image("follower.db"));
+  leader.leader();
+  leader.limitTransactions(32 * MIB, 32 * MIB);
+  follower.limitTransactions(MIB, MIB);
+  const session = folder.connect({ role: "session" }, "leader.db");
+  session.exec("CREATE TABLE t (a)");
+  session.exec(SPILLING);
+  leader.limitTransactions(0, 0);
+  session.exec(SPILLING);
+  replicate(leader, follower);
+  const reader = folder.connect({ role: "readonly" }, "follower.db");
+  expect(reader.prepare("SELECT count(*) FROM t").statement!.run().rows.decode())
+    .toEqual([[8000n]]);
 });
