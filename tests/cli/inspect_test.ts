@@ -173,7 +173,7 @@ test("damage is named with file, offset and what was expected, and the status is
   expect(out.slice(out.indexOf("a start is refused"))).toBe(`a start is refused:
   ${segment} is damaged at offset 8192: expected ${batch} (damaged closed batch, one slot damaged)
 wrong: 3
-  /data/checkpoint at offset 0: expected the checksum 7c54811c
+  /data/checkpoint at offset 0: expected the checksum ec86836e
   ${LOG}/state.a at offset 0: expected a valid hard state, but it is damaged
   ${segment} at offset 8192: expected ${batch}
 `);
