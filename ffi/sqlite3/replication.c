@@ -24,10 +24,17 @@
 #define replLoad(P)     __atomic_load_n((P), __ATOMIC_SEQ_CST)
 #define replStore(P,V)  __atomic_store_n((P), (V), __ATOMIC_SEQ_CST)
 
+static u32 replGet32(const u8 *a){
+  return a[0] | (u32)a[1]<<8 | (u32)a[2]<<16 | (u32)a[3]<<24;
+}
+
+#include "replication_hash.c"
+
 typedef struct ReplMark ReplMark;
 struct ReplMark {
   i64 iSeq;                  /* Sequence number of the last transaction up to here */
   WalIndexHdr hdr;           /* Wal-index header after it */
+  ReplHashList list;         /* In aMark[]: the pages of the batch that ends here */
 };
 
 struct WalReplication {
@@ -62,11 +69,14 @@ struct WalReplication {
   u32 nFrame;
   u32 iFrame;
   u8 *aRead;                 /* Buffer of DRAIN_READ_SIZE bytes, more than one frame */
+  ReplHashList drained;      /* The pages that went out so far */
   /* The batch being applied. Handle only. */
   u8 bApply;
   u32 mxApply;               /* Frames in the WAL after the last chunk, to detect interference */
   PgHdr *aPg;
   u32 nPgAlloc;
+  ReplHashList applied;      /* The pages that came so far */
+  ReplHashes hashes;         /* Of the state at base, and of the file */
 };
 
 /* All replicated files of the process. Guarded by replMutex(), iGeneration atomic. */
@@ -87,7 +97,12 @@ static WalReplication *replFind(const char *zWal){
 
 /* Drops a reference. The list's mutex is held. */
 static void replUnref(WalReplication *p){
+  int i;
   if( --p->nRef>0 ) return;
+  for(i=0; i<p->nMark; i++) replListClear(&p->aMark[i].list);
+  replListClear(&p->drained);
+  replListClear(&p->applied);
+  replHashFree(&p->hashes);
   sqlite3_mutex_free(p->mutex);
   sqlite3_free(p->aMark);
   sqlite3_free(p->aFrame);
@@ -141,6 +156,26 @@ static WalReplication *replOf(Wal *pWal){
 /* The newest mark that was drained. */
 static ReplMark *replTop(WalReplication *p){
   return p->nMark ? &p->aMark[p->nMark-1] : &p->base;
+}
+
+/*
+** The first n marks are committed: the last of them is the new base. The mutex is held.
+*/
+static void replCommitMarks(WalReplication *p, int n){
+  int i;
+  if( n==0 ) return;
+  for(i=0; i<n; i++){
+    replListCommit(&p->aMark[i].list, &p->hashes, p->aMark[i].hdr.nPage);
+    replListClear(&p->aMark[i].list);
+  }
+  p->base = p->aMark[n-1];
+  p->nMark -= n;
+  memmove(p->aMark, &p->aMark[n], p->nMark*sizeof(ReplMark));
+}
+
+/* Forgets the marks after the first n. The mutex is held. */
+static void replDropMarks(WalReplication *p, int n){
+  while( p->nMark>n ) replListClear(&p->aMark[--p->nMark].list);
 }
 
 static int replSameSalt(const WalIndexHdr *a, const WalIndexHdr *b){
@@ -257,9 +292,10 @@ static void walReplicationCommitted(Wal *pWal){
   if( p==0 ) return;
   assert( sqlite3_mutex_held(p->mutex) );
   if( pWal->bReplApply ){
-    p->base.iSeq = replTop(p)->iSeq;
+    replCommitMarks(p, p->nMark);
     p->base.hdr = pWal->hdr;
-    p->nMark = 0;
+    replListCommit(&p->applied, &p->hashes, pWal->hdr.nPage);
+    replListReuse(&p->applied);
     p->nApplied++;
   }else{
     p->pending.iSeq = p->iSeq;
@@ -436,6 +472,7 @@ static void replForgetHdr(Wal *pWal){
 */
 
 static void replAbort(WalReplication *p, Wal *pWal);
+static int replHashOpen(ReplCall *pCall);
 
 /* Ends replication of a file. */
 static void replClose(WalReplication *p){
@@ -512,6 +549,7 @@ int sqlite3_wal_replication_open(sqlite3 *db, const char *zSchema){
   if( rc==SQLITE_OK ) rc = replLockWrite(c.pWal);
   if( rc==SQLITE_OK ){
     rc = replRegister(db, c.pWal);
+    if( rc==SQLITE_OK ) rc = replHashOpen(&c);
     sqlite3WalEndWriteTransaction(c.pWal);
     replForgetHdr(c.pWal);
   }
@@ -544,9 +582,9 @@ int sqlite3_wal_replication_leader(sqlite3 *db, const char *zSchema){
   if( (p->bUnsettled && p->nMark) || !replIsState(&c.pWal->hdr, replTop(p)) ){
     rc = SQLITE_MISUSE_BKPT;
   }else{
+    replCommitMarks(p, p->nMark);
     p->base.iSeq = p->iSeq;
     p->base.hdr = c.pWal->hdr;
-    p->nMark = 0;
     p->bUnsettled = 0;
     replStore(&p->eMode, SQLITE_WAL_REPLICATION_LEADER);
   }
@@ -586,5 +624,6 @@ int sqlite3_wal_replication_transaction_limit(
 
 #include "replication_drain.c"
 #include "replication_apply.c"
+#include "replication_integrity.c"
 #include "replication_session.c"
 #include "replication_brief.c"

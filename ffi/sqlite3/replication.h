@@ -155,6 +155,61 @@ sqlite3_int64 sqlite3_wal_replication_seq(sqlite3 *db, const char *zSchema);
 int sqlite3_wal_replication_status(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut);
 
 /*
+** Every page has two hashes of 64 bits: what the database file was given to hold, and what the page is
+** in the newest state that was applied or released. A page read from the file whose hash differs
+** fails the statement with SQLITE_IOERR_DATA and is noted as damaged; so does a frame that a
+** checkpoint was about to copy. Right after the open no hash is known, and nothing is checked.
+**
+** aOut[0], [1] low and high half of the digest: the sum of the hashes of all pages of that state ·
+** [2] its pages · [3] those whose hash is not known: the digest says something only when there are
+** none · [4] damaged pages. Any connection that used the file.
+*/
+int sqlite3_wal_replication_digest(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut);
+
+/*
+** Sets both hashes of pages 1..nPage, which are all of the database: nPage × u64, 0 for one that is
+** not known. The handle, right after the open and over an empty WAL: SQLITE_MISUSE otherwise.
+*/
+int sqlite3_wal_replication_load_hashes(
+  sqlite3 *db, const char *zSchema, const void *pHash, sqlite3_int64 nPage
+);
+
+/*
+** Writes the hashes of the file that changed since they were written last, or with bAll all that are
+** known, as u32 page number · u64 hash, from page iFrom on. aOut[0] bytes written · [1] the page to
+** go on with, 0 at the end. The handle only.
+*/
+int sqlite3_wal_replication_save_hashes(
+  sqlite3 *db, const char *zSchema, int bAll, sqlite3_int64 iFrom, void *pBuf, sqlite3_int64 nBuf,
+  sqlite3_int64 *aOut
+);
+
+/*
+** Reads up to nPage pages of the database file from page iFirst on, as of the present state, and
+** holds them against their hashes. aOut[0] the page to go on with, 0 at the end · [1] pages verified
+** · [2] pages that were not known, and are now · [3] damaged pages · [4] pages left out, as the WAL
+** holds a version that was not copied yet. Any connection outside a transaction, any thread.
+*/
+int sqlite3_wal_replication_scrub(
+  sqlite3 *db, const char *zSchema, sqlite3_int64 iFirst, sqlite3_int64 nPage, sqlite3_int64 *aOut
+);
+
+/* Lists damaged pages as u32, as many as fit. aOut[0] their number. Any connection, any thread. */
+int sqlite3_wal_replication_damaged(
+  sqlite3 *db, const char *zSchema, void *pBuf, sqlite3_int64 nBuf, sqlite3_int64 *aOut
+);
+
+/*
+** Writes pages, in the form of a chunk whose flags are 0, over damaged ones in the database file and
+** fsyncs it. A page whose hash is not the one that the file should have is left out. aOut[0] pages
+** written · [1] pages left out. SQLITE_BUSY during a checkpoint. Any connection outside a transaction,
+** any thread.
+*/
+int sqlite3_wal_replication_repair(
+  sqlite3 *db, const char *zSchema, const void *pBuf, sqlite3_int64 nBuf, sqlite3_int64 *aOut
+);
+
+/*
 ** Makes db safe to run the SQL of a user: defensive mode, no automatic checkpoint and none on close,
 ** and an authorizer that refuses what would harm replication (SQLITE_AUTH, with a message that names
 ** it). The connection is found by sqlite3_wal_replication_interrupt() until it is closed.

@@ -3,10 +3,6 @@
 ** database file. Included by replication.c.
 */
 
-static u32 replGet32(const u8 *a){
-  return a[0] | (u32)a[1]<<8 | (u32)a[2]<<16 | (u32)a[3]<<24;
-}
-
 /*
 ** Forgets the frames appended since the last commit. sqlite3WalUndo() would not do: it relies on page
 ** 1 being written by a commit only, and a chunk may hold any page.
@@ -32,6 +28,7 @@ static void replApplyEnd(WalReplication *p, Wal *pWal){
 
 static void replAbort(WalReplication *p, Wal *pWal){
   if( p->bApply==0 ) return;
+  replListReuse(&p->applied);
   if( pWal->writeLock && pWal->bReplApply ){
     replUndo(pWal);
     replApplyEnd(p, pWal);
@@ -95,7 +92,16 @@ static int replApplyFrames(WalReplication *p, Wal *pWal, const u8 *a, int szPage
   const u32 nFrame = replGet32(&a[8]);
   const u8 *aPgno = &a[CHUNK_HEADER_SIZE];
   const u8 *aData = &aPgno[4*(i64)nFrame];
+  const u32 nBefore = p->applied.n;
   u32 i;
+  int rc = replListAdd(&p->applied, aPgno, aData, nFrame, szPage);
+  if( rc==SQLITE_OK ){
+    /* Nothing may fail any more once the batch is committed. */
+    sqlite3_mutex_enter(p->mutex);
+    rc = replListReserve(&p->applied, nBefore, &p->hashes);
+    sqlite3_mutex_leave(p->mutex);
+  }
+  if( rc!=SQLITE_OK ) return rc;
   if( nFrame>p->nPgAlloc ){
     PgHdr *aNew = sqlite3_realloc64(p->aPg, nFrame*sizeof(PgHdr));
     if( aNew==0 ) return SQLITE_NOMEM_BKPT;
@@ -260,7 +266,7 @@ static int replRewind(ReplCall *pCall, int iMark){
   }
   if( rc==SQLITE_OK ){
     sqlite3_mutex_enter(p->mutex);
-    p->nMark = iMark+1;
+    replDropMarks(p, iMark+1);
     p->bUnsettled = 0;
     sqlite3_mutex_leave(p->mutex);
   }
@@ -403,6 +409,7 @@ int sqlite3_wal_replication_checkpoint(sqlite3 *db, const char *zSchema, sqlite3
     rc = walIndexReadHdr(pWal, &bChanged);
     if( rc==SQLITE_OK ) rc = replCopyFrames(&c, &base);
     if( rc==SQLITE_OK ) rc = replCheckpointResult(pWal, &base, aOut);
+    if( rc==SQLITE_OK && aOut[2] && pWal->hdr.nPage ) replHashCut(&c.p->hashes, pWal->hdr.nPage);
   }
   SEH_EXCEPT( rc = walHandleException(pWal); )
   if( bChanged ) replForgetHdr(pWal);

@@ -67,6 +67,7 @@ static int replBeginBatch(WalReplication *p, Wal *pWal, int *pbAny){
     }
   }
   p->batch = p->pending;
+  replListClear(&p->drained);
   pTop = replTop(p);
   /* A restart of the WAL since the newest mark needs all its frames copied, hence released. */
   assert( !p->bPending || p->nMark==0 || replSameSalt(&pTop->hdr, &p->batch.hdr) );
@@ -139,11 +140,27 @@ static int replEncodeChunk(WalReplication *p, Wal *pWal, int szPage, u32 nFrame,
   return replReadFrames(p, pWal, szPage, aFrame, nFrame, &aOut[CHUNK_HEADER_SIZE+4*(i64)nFrame]);
 }
 
+/* Hashes the pages of an encoded chunk, for the day on which they are committed. */
+static int replHashChunk(WalReplication *p, const u8 *aChunk, int szPage, u32 nFrame){
+  const u8 *aPgno = &aChunk[CHUNK_HEADER_SIZE];
+  const u32 nBefore = p->drained.n;
+  int rc = replListAdd(&p->drained, aPgno, &aPgno[4*(i64)nFrame], nFrame, szPage);
+  if( rc==SQLITE_OK ){
+    sqlite3_mutex_enter(p->mutex);
+    rc = replListReserve(&p->drained, nBefore, &p->hashes);
+    sqlite3_mutex_leave(p->mutex);
+  }
+  if( rc!=SQLITE_OK ) p->drained.n = nBefore;
+  return rc;
+}
+
 /* The batch is complete: its end becomes a mark. */
 static void replFinishBatch(WalReplication *p){
   sqlite3_mutex_enter(p->mutex);
   assert( p->nMark<p->nMarkAlloc );
   p->aMark[p->nMark++] = p->batch;
+  p->aMark[p->nMark-1].list = p->drained;
+  memset(&p->drained, 0, sizeof(p->drained));
   if( p->pending.iSeq==p->batch.iSeq ) p->bPending = 0;
   p->bDraining = 0;
   p->nDrained += p->nFrame;
@@ -172,6 +189,7 @@ int sqlite3_wal_replication_drain(
   if( nBuf<CHUNK_HEADER_SIZE+4+szPage ) return replLeave(&c, SQLITE_TOOBIG);
   n = MIN(n, (i64)(p->nFrame - p->iFrame));
   rc = replEncodeChunk(p, c.pWal, szPage, (u32)n, (u8*)pBuf);
+  if( rc==SQLITE_OK ) rc = replHashChunk(p, (const u8*)pBuf, szPage, (u32)n);
   if( rc==SQLITE_OK ){
     p->iFrame += (u32)n;
     aOut[0] = CHUNK_HEADER_SIZE + n*(szPage+4);
@@ -195,11 +213,7 @@ int sqlite3_wal_replication_release(sqlite3 *db, const char *zSchema, sqlite3_in
   sqlite3_mutex_enter(p->mutex);
   if( iSeq>p->iSeq ) rc = SQLITE_MISUSE_BKPT;
   while( rc==SQLITE_OK && n<p->nMark && p->aMark[n].iSeq<=iSeq ) n++;
-  if( n>0 ){
-    p->base = p->aMark[n-1];
-    p->nMark -= n;
-    memmove(p->aMark, &p->aMark[n], p->nMark*sizeof(ReplMark));
-  }
+  replCommitMarks(p, n);
   sqlite3_mutex_leave(p->mutex);
   return replLeave(&c, rc);
 }

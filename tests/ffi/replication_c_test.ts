@@ -33,6 +33,10 @@ for (const variant of ["release", "checked"]) {
     runProgram(variant, "replication_test");
   }, RUN_TIMEOUT_MS);
 
+  test(`page hashes find and mend what is damaged (${variant})`, () => {
+    runProgram(variant, "integrity_test");
+  }, RUN_TIMEOUT_MS);
+
   test(`a session is refused what would harm replication (${variant})`, () => {
     runProgram(variant, "session_test");
   }, RUN_TIMEOUT_MS);
