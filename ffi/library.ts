@@ -135,6 +135,40 @@ export const SYMBOLS = {
     args: ["pointer", "buffer", "buffer"],
     returns: "i32",
   },
+  // int sqlite3_wal_replication_digest(sqlite3 *db, const char *schema, sqlite3_int64 *counts)
+  sqlite3_wal_replication_digest: { args: ["pointer", "buffer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_load_hashes(sqlite3 *handle, const char *schema,
+  //                                         const void *hashes, sqlite3_int64 nPage)
+  sqlite3_wal_replication_load_hashes: {
+    args: ["pointer", "buffer", "buffer", "i64"],
+    returns: "i32",
+  },
+  // int sqlite3_wal_replication_save_hashes(sqlite3 *handle, const char *schema, int all,
+  //                                         sqlite3_int64 from, void *out, sqlite3_int64 nOut,
+  //                                         sqlite3_int64 *counts)
+  sqlite3_wal_replication_save_hashes: {
+    args: ["pointer", "buffer", "i32", "i64", "buffer", "i64", "buffer"],
+    returns: "i32",
+  },
+  // int sqlite3_wal_replication_scrub(sqlite3 *db, const char *schema, sqlite3_int64 first,
+  //                                   sqlite3_int64 nPage, sqlite3_int64 *counts)
+  sqlite3_wal_replication_scrub: {
+    args: ["pointer", "buffer", "i64", "i64", "buffer"],
+    returns: "i32",
+  },
+  // int sqlite3_wal_replication_damaged(sqlite3 *db, const char *schema,
+  //                                     void *out, sqlite3_int64 nOut, sqlite3_int64 *counts)
+  sqlite3_wal_replication_damaged: {
+    args: ["pointer", "buffer", "buffer", "i64", "buffer"],
+    returns: "i32",
+  },
+  // int sqlite3_wal_replication_repair(sqlite3 *db, const char *schema,
+  //                                    const void *chunk, sqlite3_int64 nChunk,
+  //                                    sqlite3_int64 *counts)
+  sqlite3_wal_replication_repair: {
+    args: ["pointer", "buffer", "buffer", "i64", "buffer"],
+    returns: "i32",
+  },
   // int sqlite3_wal_replication_session(sqlite3 *db)
   sqlite3_wal_replication_session: { args: ["pointer"], returns: "i32" },
   // int sqlite3_wal_replication_interrupt(sqlite3 *handle, const char *schema)

@@ -196,6 +196,28 @@ export const RESTORE_STALL_MS = 60_000;
 /** Time after which the question for the end of a restore is answered, also when it goes on. */
 export const RESTORE_WAIT_MS = 20_000;
 
+/** A leader tells the digest of its database once in so many batches, or after this time. */
+export const CLAIM_BATCHES = 64;
+export const CLAIM_MS = 1_000;
+/** Digests of its database that a node remembers: more than the entries that may be uncommitted. */
+export const DIGESTS_KEPT = 2 * UNCOMMITTED_ENTRIES_MAX;
+/** Bytes in a second that a scrub reads, of the database file and of the log. */
+export const SCRUB_BYTES_PER_S = 16 * MIB;
+/** The same while the hashes of pages are being learnt: nothing is verified until they are. */
+export const LEARN_BYTES_PER_S = 128 * MIB;
+/** Bytes that a scrub reads at once. */
+export const SCRUB_SLICE_BYTES = 1 * MIB;
+/** Pause between two rounds of the scrub. */
+export const SCRUB_PAUSE_MS = 60_000;
+/** Damaged pages that are asked for at once, and the bytes of an answer. */
+export const REPAIR_PAGES_MAX = 128;
+export const REPAIR_BYTES_MAX = 512 * KIB;
+/** Time another node has to send pages. */
+export const REPAIR_TIMEOUT_MS = 5_000;
+/** How often damaged pages are looked for; doubles up to the second after an attempt in vain. */
+export const REPAIR_POLL_MS = 100;
+export const REPAIR_RETRY_MS_MAX = 5_000;
+
 /** Time a call of a client may take, failover included, unless it says otherwise. */
 export const CLIENT_TIMEOUT_MS = 30_000;
 /** The longest time a call of a client may be given. */

@@ -270,6 +270,11 @@ export class Connection implements Disposable {
     this.close();
   }
 
+  /** For calls of the library that have a file of their own; valid until it is closed. */
+  get pointer(): Pointer {
+    return this.#open();
+  }
+
   /** For the statements of this connection: one of them was closed. */
   forget(statement: Statement): void {
     this.#statements.delete(statement);

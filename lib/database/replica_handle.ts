@@ -1,6 +1,7 @@
 /** The handle of a replicated file: captures what a leader commits, and applies it elsewhere. */
 import type { Functions, Library, Pointer } from "../../ffi/library.ts";
 import { DatabaseError } from "../base/errors.ts";
+import type { PageDigest } from "../wire/command.ts";
 import { checkResult, Counts, MAIN, openHandle, SQLITE_OPEN_READWRITE } from "./native.ts";
 import { SQLITE_BUSY, SQLITE_OK } from "./sqlite_error.ts";
 
@@ -38,6 +39,21 @@ export interface ReplicaStatus {
   readonly appliedBatches: number;
   readonly rewinds: number;
 }
+
+/** The state of the page hashes. */
+export interface DatabaseHashes {
+  /** Of the state that was applied or released last. */
+  readonly digest: PageDigest;
+  /** Pages whose hash is not known; unless there are none, the digest says nothing. */
+  readonly unknownPages: number;
+  /** Pages of the file that were found to hold something else than they should. */
+  readonly damagedPages: number;
+}
+
+/** Bytes of a hash as {@linkcode ReplicaHandle.saveHashes} gives it: u32 page, u64 hash. */
+export const SAVED_HASH_BYTES = 12;
+
+const LEARN_PAGES = 64;
 
 const MODES = ["none", "follower", "leader"] as const;
 
@@ -202,6 +218,69 @@ export class ReplicaHandle implements Disposable {
       appliedBatches: counts.at(10),
       rewinds: counts.at(11),
     };
+  }
+
+  /** What the hashes of the pages say at this moment. */
+  hashes(): DatabaseHashes {
+    const counts = this.#counts;
+    const rc = this.#c.sqlite3_wal_replication_digest(this.#open(), MAIN, counts.bytes);
+    checkResult(rc, `get the digest of ${this.path}`);
+    return {
+      digest: { low: counts.at(0), high: counts.at(1), pages: counts.at(2) },
+      unknownPages: counts.at(3),
+      damagedPages: counts.at(4),
+    };
+  }
+
+  /**
+   * Says what the file should hold, right after it was opened.
+   *
+   * @param hashes One of 8 bytes for each page of the database; 0 for one that is not known.
+   */
+  loadHashes(hashes: Uint8Array): void {
+    const pages = hashes.length / 8;
+    const rc = this.#c.sqlite3_wal_replication_load_hashes(this.#open(), MAIN, hashes, pages);
+    checkResult(rc, `load the hashes of ${pages} pages`);
+  }
+
+  /** Learns the hashes from the file itself; for one that was just made, with few pages. */
+  learnHashes(): void {
+    for (let first = 1; first !== 0; first = this.#counts.at(0)) {
+      const rc = this.#c.sqlite3_wal_replication_scrub(
+        this.#open(),
+        MAIN,
+        first,
+        LEARN_PAGES,
+        this.#counts.bytes,
+      );
+      checkResult(rc, `read ${this.path}`);
+    }
+  }
+
+  /**
+   * Writes hashes of the file into a buffer, each with its page; see {@linkcode SAVED_HASH_BYTES}.
+   *
+   * @param which Those that changed since they were written last, or all that are known.
+   * @param from The page to begin with, from 1.
+   * @returns The bytes written, and the page to go on with, 0 at the end.
+   */
+  saveHashes(
+    which: "changed" | "all",
+    from: number,
+    buffer: Uint8Array,
+  ): { readonly bytes: number; readonly next: number } {
+    const counts = this.#counts;
+    const rc = this.#c.sqlite3_wal_replication_save_hashes(
+      this.#open(),
+      MAIN,
+      which === "all" ? 1 : 0,
+      from,
+      buffer,
+      buffer.length,
+      counts.bytes,
+    );
+    checkResult(rc, `save hashes of ${this.path}`);
+    return { bytes: counts.at(0), next: counts.at(1) };
   }
 
   /** Makes the statements fail that sessions of this file run at the moment, in any thread. */

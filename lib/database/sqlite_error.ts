@@ -14,6 +14,9 @@ const SQLITE_IOERR_TRANSACTION_NOSPACE = 10 | (43 << 8);
 
 const SQLITE_FULL = 13;
 const SQLITE_IOERR = 10;
+/** What was read from the database file is not what it should hold. */
+const SQLITE_IOERR_DATA = 10 | (32 << 8);
+
 const SQLITE_AUTH = 23;
 /** How SQLite reports a function that the authorizer refused: as a plain error of the parser. */
 const FUNCTION_REFUSED = "not authorized to use function: ";
@@ -115,6 +118,17 @@ export function sqliteError(code: number, message: string, sqlOffset?: number): 
       "DISK_FULL",
       "The transaction is larger than the disk of the leader can take: undone",
       { ...details, hint: "Free space on its disk, or do the work in several transactions" },
+    );
+  }
+  if (code === SQLITE_IOERR_DATA) {
+    return new DatabaseError(
+      "CORRUPT",
+      "A page in this node's database file is damaged; nothing was done",
+      {
+        ...details,
+        hint: "The node fetches such a page from another node: try again in a moment. " +
+          "Its log tells which page it is",
+      },
     );
   }
   if ((code & 0xff) === SQLITE_AUTH || message.startsWith(FUNCTION_REFUSED)) {

@@ -315,7 +315,7 @@ export class Replica {
       const commitIndex = this.#raft.commitIndex;
       const safeIndex = Math.min(commitIndex, this.#log.durableIndex);
       const committedSeq = this.#proposals.commit(commitIndex);
-      this.#machine.release(this.#proposals.release(safeIndex));
+      this.#machine.release(this.#proposals.release(safeIndex), safeIndex);
       this.#appliedIndex = commitIndex;
       this.#gate.open(committedSeq);
       this.#applied.advance(commitIndex);

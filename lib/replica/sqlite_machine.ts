@@ -4,19 +4,26 @@
  */
 import { assert } from "../base/assert.ts";
 import { ENTRY_PAYLOAD_BYTES_MAX } from "../base/limits.ts";
-import type { ReplicaHandle } from "../database/replica_handle.ts";
+import type { DatabaseHashes, ReplicaHandle } from "../database/replica_handle.ts";
 import type { Disk } from "../io/disk.ts";
 import type { TwinProblem } from "../io/twin_file.ts";
 import type { LogIndex, SnapshotBase } from "../raft/types.ts";
-import { type Command, decodeCommand, encodeFrames, FRAMES_HEADER_BYTES } from "../wire/command.ts";
+import {
+  type Command,
+  decodeCommand,
+  encodeFrames,
+  framesHeaderBytes,
+  type PageDigest,
+} from "../wire/command.ts";
 import { type CheckpointRecord, mendCheckpoint, writeCheckpoint } from "./checkpoint_record.ts";
+import { PageHashes, type PageHashesOptions } from "./page_hashes.ts";
 import type { Captured, EarlierPayload, StateMachine } from "./state_machine.ts";
 
 /** The one database of a node, for now; commands carry its id already. */
 export const DATABASE_ID = 1;
 
 /** What the machine needs. */
-export interface SqliteMachineOptions {
+export interface SqliteMachineOptions extends PageHashesOptions {
   readonly disk: Disk;
   readonly folder: string;
   /** Opens the replication handle of a database file that exists. */
@@ -48,6 +55,7 @@ export class SqliteMachine implements StateMachine {
   #passed: LogIndex[] | undefined;
   /** Parts of the batch being applied that are still to come, but for the last one. */
   #parts: LogIndex[] | undefined;
+  readonly #hashes: PageHashes;
 
   /**
    * Drops the WAL of an earlier run and opens the database, if there is one yet.
@@ -63,7 +71,29 @@ export class SqliteMachine implements StateMachine {
     this.#record = record;
     this.mended = problems;
     this.#dropCache();
-    if (this.#record.completeIndex > 0) this.#handle = this.#openHandle(databasePath(this.#folder));
+    this.#hashes = new PageHashes(this.#disk, this.#folder, options);
+    if (this.#record.completeIndex > 0) {
+      this.#handle = this.#openHandle(databasePath(this.#folder));
+      this.#hashes.opened(this.#handle, this.#record.completeIndex);
+    }
+  }
+
+  /** What the hashes of the pages say; undefined when there is no database. */
+  hashes(): DatabaseHashes | undefined {
+    return this.#handle?.hashes();
+  }
+
+  /** The last entry after which this node held the same as the leader; 0 when none is known. */
+  get verifiedIndex(): LogIndex {
+    return this.#hashes.verifiedIndex;
+  }
+
+  /**
+   * The digest of the database after an entry that was applied here, or that this node made a claim
+   * about as the leader; undefined when it is not known.
+   */
+  digestAt(index: LogIndex): PageDigest | undefined {
+    return this.#hashes.digestAt(index);
   }
 
   get checkpointIndex(): LogIndex {
@@ -87,6 +117,7 @@ export class SqliteMachine implements StateMachine {
     this.#passed = undefined;
     this.#parts = undefined;
     this.#writeRecord({ completeIndex: 0, fuzzyIndex: 0, installing: true });
+    this.#hashes.replaced();
     this.#dropCache();
   }
 
@@ -130,6 +161,9 @@ export class SqliteMachine implements StateMachine {
   apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): boolean {
     const command = decodeCommand(payload);
     assert(command.databaseId === DATABASE_ID, `unknown database ${command.databaseId}`);
+    if (command.type === "frames" && command.claim !== undefined) {
+      this.#hashes.check(index, command.claim);
+    }
     if (command.type === "create") this.#create(index, command.image);
     else if (command.last) return this.#applyBatch(index, command, earlier);
     else if (command.first) this.#passed = [index];
@@ -140,6 +174,7 @@ export class SqliteMachine implements StateMachine {
   lead(): number {
     this.#first = true;
     this.#passed = undefined;
+    this.#hashes.begin();
     this.#releasedSeq = this.#opened().leader();
     return this.#releasedSeq;
   }
@@ -149,26 +184,30 @@ export class SqliteMachine implements StateMachine {
   }
 
   drain(): Captured | undefined {
-    const drained = this.#opened().drain(this.#scratch.subarray(FRAMES_HEADER_BYTES));
+    const claim = this.#first ? this.#hashes.claim : undefined;
+    const drained = this.#opened().drain(this.#scratch.subarray(framesHeaderBytes(claim)));
     if (drained === undefined) return undefined;
+    if (claim !== undefined) this.#hashes.claimed();
     const payload = encodeFrames(this.#scratch, drained.bytes, {
       databaseId: DATABASE_ID,
       first: this.#first,
       last: drained.complete,
+      claim,
     });
     this.#first = drained.complete;
     return { payload, complete: drained.complete, seq: drained.seq };
   }
 
-  release(seq: number): void {
+  release(seq: number, index: LogIndex): void {
     if (seq === this.#releasedSeq) return;
-    this.#opened().release(seq);
-    this.#releasedSeq = seq;
+    this.#release(seq);
+    this.#hashes.released(this.#opened(), index);
   }
 
   rewind(seq: number): boolean {
     if (!this.#opened().rewind(seq)) return false;
-    this.release(seq);
+    if (seq !== this.#releasedSeq) this.#release(seq);
+    this.#hashes.begin();
     return true;
   }
 
@@ -203,6 +242,7 @@ export class SqliteMachine implements StateMachine {
 
   /** Says, durably, that the file holds everything up to `index`. */
   completeCheckpoint(index: LogIndex): void {
+    this.#hashes.save(this.#opened(), index);
     this.#writeRecord({ completeIndex: index, fuzzyIndex: index });
   }
 
@@ -247,6 +287,12 @@ export class SqliteMachine implements StateMachine {
     this.#disk.syncFolder(this.#folder);
     this.#writeRecord({ completeIndex: index, fuzzyIndex: index });
     this.#handle = this.#openHandle(path);
+    this.#hashes.created(this.#handle, index);
+  }
+
+  #release(seq: number): void {
+    this.#opened().release(seq);
+    this.#releasedSeq = seq;
   }
 
   /**
@@ -278,8 +324,10 @@ export class SqliteMachine implements StateMachine {
       this.#parts = undefined;
       throw error;
     }
-    if (at === undefined) this.#parts = undefined;
-    return at === undefined;
+    if (at !== undefined) return false;
+    this.#parts = undefined;
+    this.#hashes.applied(this.#opened(), index);
+    return true;
   }
 }
 

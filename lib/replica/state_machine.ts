@@ -58,8 +58,12 @@ export interface StateMachine {
   follow(): void;
   /** The next part of what was captured; undefined when there is none. Leading only. */
   drain(): Captured | undefined;
-  /** Everything up to this transaction is committed and durable, and may be checkpointed. */
-  release(seq: number): void;
+  /**
+   * Everything up to this transaction is committed and durable, and may be checkpointed.
+   *
+   * @param index The entry whose state that is.
+   */
+  release(seq: number, index: LogIndex): void;
   /**
    * Forgets every transaction after this one; those up to it are committed and durable.
    *

@@ -74,7 +74,7 @@ class Fixture implements Disposable {
     using connection = Connection.open(library, this.path, { role: "session" });
     connection.exec(sql);
     while (this.machine.drain() !== undefined);
-    this.machine.release(this.machine.lastSeq());
+    this.machine.release(this.machine.lastSeq(), 1);
     this.machine.follow();
   }
 

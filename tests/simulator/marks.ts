@@ -122,6 +122,7 @@ export const MARKS = [
 /** What runs over real SQLite must reach besides. */
 export const SQLITE_MARKS = [
   "file mended that a crash left half copied",
+  "pages found equal to the leader's",
   "checkpoint kept from its end by a reader",
   "open transaction dropped",
   "open transaction that spilled dropped",

@@ -10,6 +10,7 @@ import { ReplicaHandle } from "../../../lib/database/replica_handle.ts";
 import type { Clock } from "../../../lib/io/clock.ts";
 import { sha256 } from "../../../lib/io/hash.ts";
 import type { LogIndex, SnapshotBase } from "../../../lib/raft/types.ts";
+import { ClaimPace } from "../../../lib/replica/claim_pace.ts";
 import { databasePath, SqliteMachine } from "../../../lib/replica/sqlite_machine.ts";
 import type { Captured, EarlierPayload } from "../../../lib/replica/state_machine.ts";
 import { BriefRunner } from "../../../lib/session/brief_runner.ts";
@@ -44,6 +45,9 @@ interface Open {
 const SLOW_PERMILLE = 300;
 /** One in so many transactions meets an old reader, in thousandths. */
 const READER_PERMILLE = 60;
+
+/** Batches between two digests that a leader tells. */
+const CLAIM_BATCHES = 2;
 
 /** Checkpoints in the middle of which the power goes off, in thousandths. */
 const CUT_PERMILLE = 200;
@@ -93,6 +97,9 @@ export class SimulatedSqlite implements SimulatedMachine {
       disk: options.disk,
       folder: options.folder,
       payloadBytesMax: sqlite.payloadBytesMax,
+      claimPace: new ClaimPace(undefined, CLAIM_BATCHES),
+      onDiverged: ({ index }) =>
+        require(false, () => `the leader says to have held other pages after entry ${index}`),
       openHandle: (path) => {
         this.#files.open(path);
         return ReplicaHandle.open(sqlite.library, this.#files.path);
@@ -153,10 +160,12 @@ export class SimulatedSqlite implements SimulatedMachine {
     if (!this.exists && disk.exists(databasePath(folder))) events.createdAgain();
     this.#firstApplied ??= index;
     const firstApplied = this.#firstApplied;
+    const verified = this.#machine.verifiedIndex;
     const whole = this.#machine.apply(index, payload, (at) => {
       if (at < firstApplied) counters.hit("batch in parts begun before this life or office");
       return earlier(at);
     });
+    if (this.#machine.verifiedIndex !== verified) counters.hit("pages found equal to the leader's");
     if (!whole && !this.#inBatch) events.batchInParts(2);
     this.#inBatch = !whole;
     if (whole) {
@@ -193,8 +202,8 @@ export class SimulatedSqlite implements SimulatedMachine {
     return captured;
   }
 
-  release(seq: number): void {
-    this.#machine.release(seq);
+  release(seq: number, index: LogIndex): void {
+    this.#machine.release(seq, index);
     this.#local = this.#local.filter((one) => one.seq > seq);
   }
 

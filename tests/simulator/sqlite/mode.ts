@@ -78,7 +78,7 @@ class SqliteDatabases implements Databases {
     this.#options = {
       library,
       pageBytes,
-      payloadBytesMax: Math.min(8000, 40 + partPages * (pageBytes + 4)),
+      payloadBytesMax: Math.min(8000, 64 + partPages * (pageBytes + 4)),
     };
     const image = createDatabaseImage(library, { pageSize: pageBytes });
     this.creation = encodeCreate(DATABASE_ID, "main", image);

@@ -1,0 +1,128 @@
+/**
+ * The hashes of the pages of a database along the log: saved with each checkpoint, loaded at a
+ * start, and added up to digests, which a leader tells now and then and each follower holds against
+ * its own.
+ */
+import { concat } from "../base/bytes.ts";
+import type { ReplicaHandle } from "../database/replica_handle.ts";
+import type { Disk } from "../io/disk.ts";
+import type { LogIndex } from "../raft/types.ts";
+import type { DigestClaim, PageDigest } from "../wire/command.ts";
+import { ClaimPace } from "./claim_pace.ts";
+import { DigestHistory, isSameDigest } from "./digest_history.ts";
+import { HashFile, type HashSource } from "./hash_file.ts";
+
+/** What can be set about {@linkcode PageHashes}. */
+export interface PageHashesOptions {
+  /** How often a leader tells the digest of its database. */
+  readonly claimPace?: ClaimPace;
+  /** The leader says to have held something else after an entry than this node. */
+  readonly onDiverged?: (claim: DigestClaim, own: PageDigest) => void;
+}
+
+/** Bytes of hashes that the library hands over at once. */
+const SAVE_BYTES = 12 * 8_192;
+
+/** See the file comment. */
+export class PageHashes {
+  readonly #file: HashFile;
+  readonly #digests = new DigestHistory();
+  readonly #pace: ClaimPace;
+  readonly #onDiverged: (claim: DigestClaim, own: PageDigest) => void;
+  /** What the next batch is to tell the followers. */
+  #claim: DigestClaim | undefined;
+  /** The entry whose claim was looked at last. */
+  #checkedIndex: LogIndex = 0;
+  #verifiedIndex: LogIndex = 0;
+
+  constructor(disk: Disk, folder: string, options: PageHashesOptions) {
+    this.#file = new HashFile(disk, folder);
+    this.#pace = options.claimPace ?? new ClaimPace();
+    this.#onDiverged = options.onDiverged ?? (() => {});
+  }
+
+  /** The file, complete up to `index`, was opened: says what is in it, as far as that is known. */
+  opened(handle: ReplicaHandle, index: LogIndex): void {
+    const hashes = this.#file.load(index);
+    if (hashes !== undefined && hashes.length > 0) handle.loadHashes(hashes);
+  }
+
+  /** The file was made by the entry at `index`. */
+  created(handle: ReplicaHandle, index: LogIndex): void {
+    handle.learnHashes();
+    this.save(handle, index);
+    this.applied(handle, index);
+  }
+
+  /** The file is about to be replaced. */
+  replaced(): void {
+    this.#file.remove();
+    this.begin();
+  }
+
+  /** Another office begins: what was noted does not go on. */
+  begin(): void {
+    this.#claim = undefined;
+    this.#digests.clear();
+  }
+
+  /** The database now is what it is after the entry at `index`. */
+  applied(handle: ReplicaHandle, index: LogIndex): PageDigest | undefined {
+    const { digest, unknownPages } = handle.hashes();
+    const known = unknownPages === 0 ? digest : undefined;
+    this.#digests.note(index, known);
+    return known;
+  }
+
+  /** The leader's transactions up to the entry at `index` are committed. */
+  released(handle: ReplicaHandle, index: LogIndex): void {
+    if (!this.#pace.isDue()) return;
+    const digest = this.applied(handle, index);
+    if (digest !== undefined) this.#claim = { index, ...digest };
+  }
+
+  /** What the leader's next batch is to tell; undefined when nothing is due. */
+  get claim(): DigestClaim | undefined {
+    return this.#claim;
+  }
+
+  /** The claim went out. */
+  claimed(): void {
+    this.#claim = undefined;
+  }
+
+  /** The last entry after which this node held the same as the leader; 0 when none is known. */
+  get verifiedIndex(): LogIndex {
+    return this.#verifiedIndex;
+  }
+
+  /** The entry at `index` carries a claim of the leader. */
+  check(index: LogIndex, claim: DigestClaim): void {
+    if (index === this.#checkedIndex) return;
+    this.#checkedIndex = index;
+    const own = this.#digests.at(claim.index);
+    if (own === undefined) return;
+    if (isSameDigest(own, claim)) this.#verifiedIndex = claim.index;
+    else this.#onDiverged(claim, own);
+  }
+
+  /** See {@linkcode DigestHistory.at}. */
+  digestAt(index: LogIndex): PageDigest | undefined {
+    return this.#digests.at(index);
+  }
+
+  /** Notes, durably, what the file holds as of a checkpoint that is about to count. */
+  save(handle: ReplicaHandle, index: LogIndex): void {
+    const source: HashSource = (which) => {
+      const parts: Uint8Array[] = [];
+      for (let from = 1; from !== 0;) {
+        const buffer = new Uint8Array(SAVE_BYTES);
+        const { bytes, next } = handle.saveHashes(which, from, buffer);
+        parts.push(buffer.subarray(0, bytes));
+        from = next;
+      }
+      return concat(parts);
+    };
+    this.#file.save(index, handle.hashes().digest.pages, source);
+  }
+}

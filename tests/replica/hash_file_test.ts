@@ -1,0 +1,137 @@
+import { expect, test } from "bun:test";
+import { MemoryDisk } from "../../lib/io/disk_memory.ts";
+import { HashFile } from "../../lib/replica/hash_file.ts";
+
+const FOLDER = "/data";
+const FILE = `${FOLDER}/page_hashes`;
+
+/** Hashes in the form in which the library hands them over. */
+function changes(hashes: Readonly<Record<number, bigint>>): Uint8Array {
+  const entries = Object.entries(hashes);
+  const view = new DataView(new ArrayBuffer(12 * entries.length));
+  entries.forEach(([page, hash], at) => {
+    view.setUint32(12 * at, Number(page), true);
+    view.setBigUint64(12 * at + 4, hash, true);
+  });
+  return new Uint8Array(view.buffer);
+}
+
+function table(hashes: readonly bigint[]): Uint8Array {
+  return new Uint8Array(new BigUint64Array(hashes).buffer);
+}
+
+function newDisk(): MemoryDisk {
+  const disk = new MemoryDisk();
+  disk.createFolder(FOLDER);
+  return disk;
+}
+
+/** Saves three checkpoints: at 10, 20 and 30. */
+function saved(): { disk: MemoryDisk; file: HashFile } {
+  const disk = newDisk();
+  const file = new HashFile(disk, FOLDER);
+  expect(file.load(10)).toBeUndefined();
+  file.save(10, 3, (which) => {
+    expect(which).toBe("all");
+    return changes({ 1: 11n, 3: 0xffff_ffff_ffff_fff1n });
+  });
+  file.save(20, 3, (which) => {
+    expect(which).toBe("changed");
+    return changes({ 2: 22n });
+  });
+  file.save(30, 2, () => changes({ 1: 31n }));
+  return { disk, file };
+}
+
+function flip(disk: MemoryDisk, at: number): void {
+  const file = disk.open(FILE, { create: false });
+  const byte = file.read(at, 1);
+  byte[0]! ^= 4;
+  file.write(at, byte);
+  file.close();
+}
+
+test("hashes are read back as of the last checkpoint that counts", () => {
+  const { disk } = saved();
+  const again = new HashFile(disk, FOLDER);
+  expect(again.load(30)).toEqual(table([31n, 22n]));
+  expect(again.load(20)).toEqual(table([11n, 22n, 0xffff_ffff_ffff_fff1n]));
+  expect(again.load(10)).toEqual(table([11n, 0n, 0xffff_ffff_ffff_fff1n]));
+  expect(again.load(15)).toBeUndefined();
+  expect(again.load(31)).toBeUndefined();
+});
+
+test("what was saved for a checkpoint that never counted gives way", () => {
+  const { disk } = saved();
+  const again = new HashFile(disk, FOLDER);
+  again.load(20);
+  again.save(25, 3, (which) => {
+    expect(which).toBe("changed");
+    return changes({ 3: 33n });
+  });
+  const last = new HashFile(disk, FOLDER);
+  expect(last.load(25)).toEqual(table([11n, 22n, 33n]));
+  expect(last.load(30)).toBeUndefined();
+});
+
+test("a flipped bit, wherever it is, never leads to other hashes", () => {
+  const { disk } = saved();
+  const size = disk.open(FILE, { create: false }).size();
+  const whole = new HashFile(disk, FOLDER).load(30)!;
+  let refused = 0;
+  for (let at = 0; at < size; at++) {
+    flip(disk, at);
+    const found = new HashFile(disk, FOLDER).load(30);
+    if (found === undefined) refused++;
+    else expect(found).toEqual(whole);
+    flip(disk, at);
+  }
+  expect(refused).toBe(size);
+});
+
+test("a file that was cut anywhere still tells what was whole before", () => {
+  const { disk } = saved();
+  const file = disk.open(FILE, { create: false });
+  const size = file.size();
+  for (let cut = size - 1; cut >= 0; cut--) {
+    file.truncate(cut);
+    expect(new HashFile(disk, FOLDER).load(30)).toBeUndefined();
+  }
+});
+
+test("after damage everything is saved again with the next checkpoint", () => {
+  const { disk } = saved();
+  flip(disk, 30);
+  const again = new HashFile(disk, FOLDER);
+  expect(again.load(30)).toBeUndefined();
+  again.save(40, 2, (which) => {
+    expect(which).toBe("all");
+    return changes({ 1: 1n, 2: 2n });
+  });
+  expect(new HashFile(disk, FOLDER).load(40)).toEqual(table([1n, 2n]));
+});
+
+test("the file stays in proportion to the database", () => {
+  const disk = newDisk();
+  const file = new HashFile(disk, FOLDER);
+  const pages = 10_000;
+  const all: Record<number, bigint> = {};
+  for (let page = 1; page <= pages; page++) all[page] = BigInt(page);
+  let sizeMax = 0;
+  for (let index = 1; index <= 400; index++) {
+    const changed: Record<number, bigint> = {};
+    for (let page = 1; page <= 100; page++) changed[page] = all[page] = BigInt(index * page);
+    file.save(index, pages, (which) => changes(which === "all" ? all : changed));
+    sizeMax = Math.max(sizeMax, disk.open(FILE, { create: false }).size());
+  }
+  expect(sizeMax).toBeLessThan(2.5 * 8 * pages);
+  expect(new HashFile(disk, FOLDER).load(400)!.slice(0, 16)).toEqual(table([400n, 800n]));
+});
+
+test("nothing is left of it once the database is replaced", () => {
+  const { disk, file } = saved();
+  file.remove();
+  expect(disk.exists(FILE)).toBe(false);
+  expect(file.load(30)).toBeUndefined();
+  file.remove();
+});
