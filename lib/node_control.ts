@@ -8,6 +8,7 @@ import { StandingKeeper } from "./cluster/standing.ts";
 import type { Clock } from "./io/clock.ts";
 import type { Network } from "./io/network.ts";
 import { CONTROL_TIMEOUT_MS } from "./node_entry.ts";
+import type { NodeIntegrity } from "./node_integrity.ts";
 import type { Log } from "./observe/log.ts";
 import type { Raft } from "./raft/raft.ts";
 import type { Member } from "./raft/types.ts";
@@ -25,15 +26,16 @@ const STANDING_TIMEOUT_MS = 3_000;
 export async function answerControl(
   method: string,
   params: unknown,
-  { clusterId, membership }: {
-    readonly clusterId: string | undefined;
-    readonly membership: Membership | undefined;
-  },
+  clusterId: string | undefined,
+  membership: Membership | undefined,
+  integrity: NodeIntegrity | undefined,
 ): Promise<unknown> {
   if (method === "hello") return { clusterId: clusterId ?? null };
   if (membership === undefined) {
     throw new DatabaseError("NO_LEADER", "This node has not joined a cluster itself yet");
   }
+  const answer = integrity?.answer(method, params);
+  if (answer !== undefined) return await answer;
   switch (method) {
     case "join": {
       const { member, role } = parseJoinRequest(params);

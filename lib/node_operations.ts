@@ -5,6 +5,7 @@ import type { Membership, TargetRole } from "./cluster/membership.ts";
 import type { Clock } from "./io/clock.ts";
 import type { Raft } from "./raft/raft.ts";
 import { roleOf } from "./raft/configuration.ts";
+import type { NodeIntegrity } from "./node_integrity.ts";
 import type { Member, MemberRole, NodeId, Role } from "./raft/types.ts";
 import type { Replica } from "./replica/replica.ts";
 import type { SqliteMachine } from "./replica/sqlite_machine.ts";
@@ -15,6 +16,7 @@ import type {
   Leadership,
   Operations,
   Readiness,
+  ScrubRound,
 } from "./server/types.ts";
 import type { Backup, Backups } from "./session/backups.ts";
 import type { Maintenance } from "./session/maintenance.ts";
@@ -30,6 +32,7 @@ export interface RunningParts {
   readonly maintenance: Maintenance;
   readonly backups: Backups;
   readonly restores: Restores;
+  readonly integrity: NodeIntegrity;
 }
 
 /** How often a wait for a leader looks again. */
@@ -66,7 +69,7 @@ export class NodeOperations implements Operations, Leadership {
   }
 
   clusterStatus(): ClusterStatus {
-    const { clusterId, raft, replica } = this.running();
+    const { clusterId, raft, replica, integrity } = this.running();
     const status = raft.status();
     const { configuration } = status;
     const leader = memberOf(configuration.members, status.leader);
@@ -95,6 +98,7 @@ export class NodeOperations implements Operations, Leadership {
           }),
         };
       }),
+      integrity: integrity.status,
     };
   }
 
@@ -154,6 +158,10 @@ export class NodeOperations implements Operations, Leadership {
 
   restores(): Restores {
     return this.running().restores;
+  }
+
+  scrub(): Promise<ScrubRound> {
+    return this.running().integrity.scrub();
   }
 
   #leaderKnown(): boolean {

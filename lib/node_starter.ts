@@ -29,6 +29,7 @@ import { isEveryAddress, reachable } from "./node_address.ts";
 import { answerControl, keepInTouch } from "./node_control.ts";
 import { newCopies } from "./node_copies.ts";
 import { enterCluster } from "./node_entry.ts";
+import { NodeIntegrity } from "./node_integrity.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
 import { tellApplySpace, tellLogSpace } from "./node_space.ts";
@@ -37,6 +38,7 @@ import { type Log, silentLog } from "./observe/log.ts";
 import type { RestoredEntry } from "./raft/options.ts";
 import { Raft } from "./raft/raft.ts";
 import type { LogIndex, Member, NodeId } from "./raft/types.ts";
+import { ClaimPace } from "./replica/claim_pace.ts";
 import { Replica } from "./replica/replica.ts";
 import type { ReplicaOptions } from "./replica/replica_options.ts";
 import { knownCommitIndex } from "./replica/snapshot_install.ts";
@@ -106,6 +108,7 @@ export class NodeStarter {
   #membership: Membership | undefined;
   #maintenance: Maintenance | undefined;
   #upkeep: NodeUpkeep | undefined;
+  #integrity: NodeIntegrity | undefined;
   #pool: WorkerPool | undefined;
   #brief: BriefRunner | undefined;
   #sessions: SessionManager | undefined;
@@ -204,6 +207,8 @@ export class NodeStarter {
       disk: this.#disk,
       folder: folder.path,
       openHandle: (path) => ReplicaHandle.open(library, path),
+      claimPace: new ClaimPace(() => this.#clock.nowMs()),
+      onDiverged: (claim, own) => this.#integrity?.differs(claim, own),
     });
     this.#machine = machine;
     this.#tellMended(machine.mended);
@@ -246,7 +251,12 @@ export class NodeStarter {
       { ...core, maintenance, sessions, pool, disk: this.#disk },
       { folder: folder.path, leaderUrl },
     );
-    operations.attach({ clusterId, raft, replica, machine, membership, maintenance, ...copies });
+    const running = { clusterId, raft, replica, machine, membership, maintenance };
+    const { nodeId } = folder.identity;
+    const edges = { network: this.#network, clock, log: this.#log, onFatal };
+    const integrity = new NodeIntegrity({ ...running, ...edges, nodeId, raftLog: log, pool });
+    this.#integrity = integrity;
+    operations.attach({ ...running, integrity, ...copies });
     this.#recovering = log.recovering;
     transport.setPeers(raft.status().configuration.members);
     // Nobody else could lead: there is nothing to wait for.
@@ -256,6 +266,8 @@ export class NodeStarter {
     this.#stack.defer(() => this.#handOver(membership, raft));
     upkeep.start({ replica, maintenance, sessions });
     this.#stack.defer(() => upkeep.stop());
+    integrity.start();
+    this.#stack.defer(() => integrity.stop());
   }
 
   #keepInTouch(member: Member, roster: Roster): void {
@@ -305,10 +317,7 @@ export class NodeStarter {
         onReject: (reason, remote) =>
           this.#log.warn("refused a connection", { remote, reason: reason.message }),
         onControl: (method, params) =>
-          answerControl(method, params, {
-            clusterId: this.#clusterId,
-            membership: this.#membership,
-          }),
+          answerControl(method, params, this.#clusterId, this.#membership, this.#integrity),
       },
     });
   }
@@ -346,6 +355,7 @@ export class NodeStarter {
           if (message.type === "failed") this.#fail(new Error(message.message));
           sessions.receive(worker, message);
           this.#maintenance?.receive(message);
+          this.#integrity?.receive(message);
         },
         onError: (error) => this.#fail(error),
       },

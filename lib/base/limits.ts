@@ -209,6 +209,8 @@ export const LEARN_BYTES_PER_S = 128 * MIB;
 export const SCRUB_SLICE_BYTES = 1 * MIB;
 /** Pause between two rounds of the scrub. */
 export const SCRUB_PAUSE_MS = 60_000;
+/** Damaged pages that are looked after at once; the others come later. */
+export const DAMAGED_PAGES_LISTED = 4_096;
 /** Damaged pages that are asked for at once, and the bytes of an answer. */
 export const REPAIR_PAGES_MAX = 128;
 export const REPAIR_BYTES_MAX = 512 * KIB;

@@ -83,6 +83,11 @@ export class SqliteMachine implements StateMachine {
     return this.#handle?.hashes();
   }
 
+  /** Size of a page. The database must exist. */
+  pageBytes(): number {
+    return this.#opened().status().pageSizeBytes;
+  }
+
   /** The last entry after which this node held the same as the leader; 0 when none is known. */
   get verifiedIndex(): LogIndex {
     return this.#hashes.verifiedIndex;

@@ -15,6 +15,7 @@ import {
   handleDigest,
   handleRemove,
   handleRole,
+  handleScrub,
   handleTransfer,
   readyReply,
 } from "./status.ts";
@@ -185,6 +186,7 @@ function buildRoutes(options: ServerOptions): ReadonlyMap<string, Route> {
     ["/cluster/role", { POST: (request) => handleRole(request, operations, proxy) }],
     ["/cluster/transfer", { POST: (request) => handleTransfer(request, operations, proxy) }],
     ["/cluster/checkpoint", { POST: () => handleCheckpoint(operations) }],
+    ["/cluster/scrub", { POST: () => handleScrub(operations) }],
   ]);
 }
 

@@ -89,6 +89,11 @@ export async function handleCheckpoint(operations: Operations): Promise<HttpRepl
   return jsonReply(200, JSON.stringify(await operations.checkpoint()));
 }
 
+/** Answers `POST /cluster/scrub`, about this node. */
+export async function handleScrub(operations: Operations): Promise<HttpReply> {
+  return jsonReply(200, JSON.stringify(await operations.scrub()));
+}
+
 /** Answers `GET /cluster/digest`, about this node. */
 export async function handleDigest(operations: Operations): Promise<HttpReply> {
   return jsonReply(200, JSON.stringify(await operations.digest()));

@@ -35,6 +35,42 @@ export interface MemberStatus {
   readonly recovering?: boolean;
 }
 
+/** What a scrub of the database file and the log found. */
+export interface ScrubRound {
+  readonly verifiedPages: number;
+  /** Pages of which it was not known what they should hold. */
+  readonly learntPages: number;
+  /** Pages whose newest version is not in the file yet. */
+  readonly skippedPages: number;
+  readonly damagedPages: number;
+  /** Entries of the log that were read. */
+  readonly entries: number;
+  /** The first entries that are damaged. */
+  readonly damagedEntries: readonly number[];
+  readonly elapsedMs: number;
+}
+
+/** Whether this node's files hold what they should. */
+export interface IntegrityStatus {
+  /** The last entry after which this node was found to hold the same pages as the leader. */
+  readonly verifiedIndex: number;
+  /** Pages of which it is not known yet what they should hold. */
+  readonly unknownPages: number;
+  /** Pages of the database file that are known to be damaged, and not repaired yet. */
+  readonly damagedPages: number;
+  /** Pages that were fetched from other nodes since the start. */
+  readonly repairedPages: number;
+  /** Whether this node holds other pages than the cluster. */
+  readonly diverged: boolean;
+  readonly scrub: {
+    /** Rounds that are complete since the start. */
+    readonly rounds: number;
+    /** The page that the present round comes to next; 0 when it is done with them. */
+    readonly page: number;
+    readonly lastRound: ScrubRound | null;
+  };
+}
+
 /** The cluster, as this node sees it; the body of `GET /cluster`. */
 export interface ClusterStatus {
   readonly clusterId: string;
@@ -51,6 +87,7 @@ export interface ClusterStatus {
   readonly recovering: boolean;
   readonly lastIndex: number;
   readonly members: readonly MemberStatus[];
+  readonly integrity: IntegrityStatus;
 }
 
 /** Whether a node can serve. */
@@ -109,6 +146,8 @@ export interface Operations {
   backup(options: { readonly stale: boolean }): Promise<Backup>;
   /** Files that are to replace the database. @throws {DatabaseError} before the node has joined. */
   restores(): Pick<Restores, "begin" | "part" | "commit" | "abort">;
+  /** Verifies the files of this node. */
+  scrub(): Promise<ScrubRound>;
 }
 
 /** What a server is made of. */

@@ -11,6 +11,7 @@ import { digestOf } from "../database/digest.ts";
 import type { Hasher } from "../io/hash.ts";
 import type { Json } from "../wire/hrana/types.ts";
 import { Copies } from "./copies.ts";
+import { type FileTask, runFileTask } from "./file_task.ts";
 import { asPlain, fromPlain } from "./plain_error.ts";
 import { NotHereError, type Run, runRequests, type StreamContext } from "./request_runner.ts";
 import type { FromWorker, Job, JobResult, ToWorker } from "./worker_messages.ts";
@@ -75,6 +76,9 @@ export class Executor {
         break;
       case "digest":
         this.#digest(message.id);
+        break;
+      case "file_task":
+        this.#fileTask(message.id, message.task);
         break;
       case "stop":
         this.#reset();
@@ -232,6 +236,16 @@ export class Executor {
     } catch (error) {
       const ioFailed = error instanceof DatabaseError && error.sqliteName === "SQLITE_IOERR";
       post({ type: "checkpoint_done", id, result: undefined, error: asPlain(error), ioFailed });
+    }
+  }
+
+  #fileTask(id: number, task: FileTask): void {
+    const { post } = this.#options;
+    try {
+      const result = runFileTask(this.#maintenanceConnection(), task);
+      post({ type: "file_task_done", id, result, error: undefined });
+    } catch (error) {
+      post({ type: "file_task_done", id, result: undefined, error: asPlain(error) });
     }
   }
 

@@ -26,6 +26,7 @@ type Done = Extract<FromWorker, { type: "done" | "granted_done" }>;
 
 /** Packs a message for a worker. */
 export function packToWorker(message: ToWorker): unknown {
+  if (message.type === "file_task") return message;
   if (message.type !== "run") return JSON.stringify(message);
   const { jobs } = message;
   if (jobs.every(({ text }) => text !== undefined)) return packTexts(message);
@@ -34,7 +35,7 @@ export function packToWorker(message: ToWorker): unknown {
 
 /** Packs a worker's message; but for pages and large results, it is of texts and numbers. */
 export function packFromWorker(message: FromWorker): unknown {
-  if (message.type === "backup_part") return message;
+  if (message.type === "backup_part" || message.type === "file_task_done") return message;
   if (message.type !== "done" && message.type !== "granted_done") return JSON.stringify(message);
   return bytesIn(message).length > 0 ? message : packResults(message);
 }

@@ -2,6 +2,7 @@
 import type { ErrorCode, Outcome } from "../base/errors.ts";
 import type { CheckpointResult } from "../database/connection.ts";
 import type { Json, StreamRequest } from "../wire/hrana/types.ts";
+import type { FileTask, FileTaskResult } from "./file_task.ts";
 
 /** Where a worker finds the engine and the data. */
 export interface WorkerSetup {
@@ -109,6 +110,7 @@ export type ToWorker =
   | { readonly type: "reset" }
   | { readonly type: "checkpoint"; readonly id: number }
   | { readonly type: "digest"; readonly id: number }
+  | { readonly type: "file_task"; readonly id: number; readonly task: FileTask }
   | { readonly type: "stop" };
 
 /** From a worker to the main thread. */
@@ -142,6 +144,13 @@ export type FromWorker =
     readonly id: number;
     readonly sha256: string;
     readonly pages: number;
+    readonly error: PlainError | undefined;
+  }
+  | {
+    readonly type: "file_task_done";
+    readonly id: number;
+    /** Undefined when it failed, and where the task has nothing to tell. */
+    readonly result: FileTaskResult | undefined;
     readonly error: PlainError | undefined;
   }
   | { readonly type: "failed"; readonly message: string }

@@ -49,6 +49,14 @@ export function fakeOperations(given: Partial<Operations> = {}): Operations {
       appliedIndex: 7,
       lastIndex: 8,
       members: [],
+      integrity: {
+        verifiedIndex: 6,
+        unknownPages: 0,
+        damagedPages: 0,
+        repairedPages: 0,
+        diverged: false,
+        scrub: { rounds: 1, page: 0, lastRound: null },
+      },
     }),
     readiness: () => ({ leaderKnown: true, appliedIndex: 7, requiredIndex: 7 }),
     remove: refuse,
@@ -60,6 +68,7 @@ export function fakeOperations(given: Partial<Operations> = {}): Operations {
     restores: () => {
       throw new DatabaseError("MEMBERSHIP", "not now");
     },
+    scrub: refuse,
     ...given,
   };
 }

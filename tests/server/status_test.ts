@@ -47,6 +47,16 @@ test("the cluster is shown as the node sees it", async () => {
   );
 });
 
+const SCRUBBED = {
+  verifiedPages: 7,
+  learntPages: 0,
+  skippedPages: 1,
+  damagedPages: 2,
+  entries: 40,
+  damagedEntries: [17],
+  elapsedMs: 3,
+};
+
 test("operators remove nodes, hand leadership over, checkpoint and compare databases", async () => {
   const asked: [string, NodeId | undefined][] = [];
   await using node = await startServer({
@@ -59,6 +69,7 @@ test("operators remove nodes, hand leadership over, checkpoint and compare datab
       },
       checkpoint: () => Promise.resolve({ index: 12 }),
       digest: () => Promise.resolve({ index: 12, sha256: "ab", pages: 3 }),
+      scrub: () => Promise.resolve(SCRUBBED),
     }),
   });
   const send = (path: string, body?: string) =>
@@ -70,6 +81,7 @@ test("operators remove nodes, hand leadership over, checkpoint and compare datab
   expect(await send("/cluster/transfer")).toMatchObject(done);
   const spare = await send("/cluster/role", '{"id":7,"role":"spare"}');
   expect(spare).toMatchObject({ status: 200, json: { done: true, role: "spare" } });
+  expect(await send("/cluster/scrub")).toMatchObject({ status: 200, json: SCRUBBED });
   const voter = await send("/cluster/role", '{"id":7,"role":"voter"}');
   expect(voter).toMatchObject({ status: 200, json: { done: false, role: "learner" } });
   expect(asked.splice(-2)).toEqual([["spare", 7], ["voter", 7]]);

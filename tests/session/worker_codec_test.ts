@@ -77,3 +77,9 @@ test("results arrive as they were sent: texts as texts, bytes as the very bytes"
   });
   expect(bytes.length).toBe(0);
 });
+
+test("pages cross as bytes", () => {
+  const set = { pages: [2], bytes: new Uint8Array([1, 255]) };
+  const message: ToWorker = { type: "file_task", id: 4, task: { type: "repair", set } };
+  expect(crossed(message)).toEqual(message);
+});
