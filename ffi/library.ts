@@ -135,8 +135,12 @@ export const SYMBOLS = {
     args: ["pointer", "buffer", "buffer"],
     returns: "i32",
   },
-  // int sqlite3_wal_replication_digest(sqlite3 *db, const char *schema, sqlite3_int64 *counts)
-  sqlite3_wal_replication_digest: { args: ["pointer", "buffer", "buffer"], returns: "i32" },
+  // int sqlite3_wal_replication_digest(sqlite3 *db, const char *schema, sqlite3_int64 batch,
+  //                                    sqlite3_int64 *counts)
+  sqlite3_wal_replication_digest: {
+    args: ["pointer", "buffer", "i64", "buffer"],
+    returns: "i32",
+  },
   // int sqlite3_wal_replication_load_hashes(sqlite3 *handle, const char *schema,
   //                                         const void *hashes, sqlite3_int64 nPage)
   sqlite3_wal_replication_load_hashes: {

@@ -23,7 +23,7 @@ import type { Network } from "./io/network.ts";
 import type { RaftLog } from "./log/types.ts";
 import type { Log } from "./observe/log.ts";
 import type { Raft } from "./raft/raft.ts";
-import type { LogIndex, Member, NodeId } from "./raft/types.ts";
+import type { LogIndex, Member } from "./raft/types.ts";
 import type { Replica } from "./replica/replica.ts";
 import type { SqliteMachine } from "./replica/sqlite_machine.ts";
 import type { IntegrityStatus } from "./server/types.ts";
@@ -36,7 +36,6 @@ import type { DigestClaim, PageDigest } from "./wire/command.ts";
 
 /** What it watches, and works with. */
 export interface IntegrityOptions {
-  readonly nodeId: NodeId;
   readonly clusterId: string;
   readonly raft: Raft;
   readonly raftLog: RaftLog;
@@ -64,7 +63,7 @@ export class NodeIntegrity {
 
   constructor(options: IntegrityOptions) {
     this.#options = options;
-    const { nodeId, clock, log, raft, raftLog, machine, pool, maintenance } = options;
+    const { clock, log, raft, raftLog, machine, pool, maintenance } = options;
     const tasks = new FileTasks(pool);
     this.#tasks = tasks;
     const mayRead = () => this.#mayRead;
@@ -90,7 +89,7 @@ export class NodeIntegrity {
       onDamage: () => this.#repairer.hurry(),
     });
     this.#judge = new DivergenceJudge({
-      nodeId,
+      nodeId: raft.status().id,
       clock,
       log,
       members: () => raft.status().configuration.members,
@@ -191,10 +190,9 @@ export class NodeIntegrity {
 
   /** The other members, the leader first. */
   #others(): Member[] {
-    const { raft, nodeId } = this.#options;
-    const { configuration, leader } = raft.status();
+    const { id: own, configuration, leader } = this.#options.raft.status();
     return configuration.members
-      .filter(({ id }) => id !== nodeId)
+      .filter(({ id }) => id !== own)
       .sort((one, other) => Number(other.id === leader) - Number(one.id === leader));
   }
 

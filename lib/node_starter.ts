@@ -221,11 +221,8 @@ export class NodeStarter {
     this.#stack.defer(limitTransactions({ ...limited, bytesMax, onFailure }));
     const pool = this.#newPool(library.path, folder.path, sessions);
     this.#pool = pool;
-    const brief = new BriefRunner({
-      library,
-      databasePath: databasePath(folder.path),
-      clock: this.#clock,
-    });
+    const clock = this.#clock;
+    const brief = new BriefRunner({ library, databasePath: databasePath(folder.path), clock });
     this.#brief = brief;
     this.#stack.defer(() => brief.reset());
     this.#stack.defer(() => pool.terminate());
@@ -240,7 +237,7 @@ export class NodeStarter {
     this.#stack.defer(() => replica.stop());
     this.#stack.defer(() => sessions.stop());
     const clusterId = this.#clusterId!;
-    const core = { raft, replica, clock: this.#clock };
+    const core = { raft, replica, clock };
     const membership = new Membership({ ...core, clusterId, log: this.#log });
     this.#membership = membership;
     const onFatal = (error: Error) => this.#fail(error);
@@ -252,11 +249,9 @@ export class NodeStarter {
       { folder: folder.path, leaderUrl },
     );
     const running = { clusterId, raft, replica, machine, membership, maintenance };
-    const { nodeId } = folder.identity;
     const edges = { network: this.#network, clock, log: this.#log, onFatal };
-    const integrity = new NodeIntegrity({ ...running, ...edges, nodeId, raftLog: log, pool });
-    this.#integrity = integrity;
-    operations.attach({ ...running, integrity, ...copies });
+    this.#integrity = new NodeIntegrity({ ...running, ...edges, raftLog: log, pool });
+    operations.attach({ ...running, integrity: this.#integrity, ...copies });
     this.#recovering = log.recovering;
     transport.setPeers(raft.status().configuration.members);
     // Nobody else could lead: there is nothing to wait for.
@@ -266,8 +261,8 @@ export class NodeStarter {
     this.#stack.defer(() => this.#handOver(membership, raft));
     upkeep.start({ replica, maintenance, sessions });
     this.#stack.defer(() => upkeep.stop());
-    integrity.start();
-    this.#stack.defer(() => integrity.stop());
+    this.#integrity.start();
+    this.#stack.defer(() => this.#integrity?.stop());
   }
 
   #keepInTouch(member: Member, roster: Roster): void {

@@ -18,6 +18,7 @@
 
 #define CHUNK_HEADER_SIZE 16
 #define DRAIN_READ_SIZE   (120*1024)  /* xRead takes less than 128 KiB at a time */
+#define DIGESTS_KEPT      1024
 #define LOCK_TRIES        50
 #define LOCK_WAIT_US      20
 
@@ -76,6 +77,7 @@ struct WalReplication {
   PgHdr *aPg;
   u32 nPgAlloc;
   ReplHashList applied;      /* The pages that came so far */
+  ReplDigest *aDigest;       /* After the last DIGESTS_KEPT batches, by nApplied. Guarded by mutex */
   ReplHashes hashes;         /* Of the state at base, and of the file */
 };
 
@@ -102,6 +104,7 @@ static void replUnref(WalReplication *p){
   for(i=0; i<p->nMark; i++) replListClear(&p->aMark[i].list);
   replListClear(&p->drained);
   replListClear(&p->applied);
+  sqlite3_free(p->aDigest);
   replHashFree(&p->hashes);
   sqlite3_mutex_free(p->mutex);
   sqlite3_free(p->aMark);
@@ -297,6 +300,7 @@ static void walReplicationCommitted(Wal *pWal){
     replListCommit(&p->applied, &p->hashes, pWal->hdr.nPage);
     replListReuse(&p->applied);
     p->nApplied++;
+    p->aDigest[p->nApplied%DIGESTS_KEPT] = replHashDigest(&p->hashes);
   }else{
     p->pending.iSeq = p->iSeq;
     p->pending.hdr = pWal->hdr;

@@ -162,9 +162,13 @@ int sqlite3_wal_replication_status(sqlite3 *db, const char *zSchema, sqlite3_int
 **
 ** aOut[0], [1] low and high half of the digest: the sum of the hashes of all pages of that state ·
 ** [2] its pages · [3] those whose hash is not known: the digest says something only when there are
-** none · [4] damaged pages. Any connection that used the file.
+** none · [4] damaged pages. With iBatch the first four are as of the end of that batch, of those
+** applied since the open, counted from 1: SQLITE_NOTFOUND but for the last 1,024. Any connection that
+** used the file.
 */
-int sqlite3_wal_replication_digest(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut);
+int sqlite3_wal_replication_digest(
+  sqlite3 *db, const char *zSchema, sqlite3_int64 iBatch, sqlite3_int64 *aOut
+);
 
 /*
 ** Sets both hashes of pages 1..nPage, which are all of the database: nPage × u64, 0 for one that is

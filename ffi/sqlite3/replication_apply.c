@@ -102,6 +102,10 @@ static int replApplyFrames(WalReplication *p, Wal *pWal, const u8 *a, int szPage
     sqlite3_mutex_leave(p->mutex);
   }
   if( rc!=SQLITE_OK ) return rc;
+  if( p->aDigest==0 ){
+    p->aDigest = sqlite3MallocZero(DIGESTS_KEPT*sizeof(ReplDigest));
+    if( p->aDigest==0 ) return SQLITE_NOMEM_BKPT;
+  }
   if( nFrame>p->nPgAlloc ){
     PgHdr *aNew = sqlite3_realloc64(p->aPg, nFrame*sizeof(PgHdr));
     if( aNew==0 ) return SQLITE_NOMEM_BKPT;

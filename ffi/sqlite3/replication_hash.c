@@ -195,9 +195,20 @@ static void replHashResize(ReplHashes *p, u32 nPage){
   p->nPage = nPage;
 }
 
-/* Pages of the committed state whose hash is not known. The mutex is held. */
-static u32 replHashUnknown(const ReplHashes *p){
-  return p->nPage - p->nKnown - (p->pgnoLock<=p->nPage);
+typedef struct ReplDigest ReplDigest;
+struct ReplDigest {
+  u64 digest;
+  u32 nPage;
+  u32 nUnknown;                  /* Pages whose hash is not known */
+};
+
+/* The committed state, in short. The mutex is held. */
+static ReplDigest replHashDigest(const ReplHashes *p){
+  ReplDigest d;
+  d.digest = p->digest;
+  d.nPage = p->nPage;
+  d.nUnknown = p->nPage - p->nKnown - (p->pgnoLock<=p->nPage);
+  return d;
 }
 
 /* The file was cut after nPage pages: forgets what came behind. The lock of checkpoints is held. */

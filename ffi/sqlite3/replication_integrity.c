@@ -84,21 +84,29 @@ static u64 replGet64(const u8 *a){
   return replGet32(a) | (u64)replGet32(&a[4])<<32;
 }
 
-int sqlite3_wal_replication_digest(sqlite3 *db, const char *zSchema, sqlite3_int64 *aOut){
+int sqlite3_wal_replication_digest(
+  sqlite3 *db, const char *zSchema, sqlite3_int64 iBatch, sqlite3_int64 *aOut
+){
   ReplCall c;
-  ReplHashes *p;
+  WalReplication *p;
+  ReplDigest d;
   int rc = replEnter(&c, db, zSchema);
   if( rc!=SQLITE_OK ) return rc;
-  if( c.p==0 ) return replLeave(&c, SQLITE_MISUSE_BKPT);
-  p = &c.p->hashes;
-  sqlite3_mutex_enter(c.p->mutex);
-  aOut[0] = (u32)p->digest;
-  aOut[1] = (u32)(p->digest>>32);
-  aOut[2] = p->nPage;
-  aOut[3] = replHashUnknown(p);
-  aOut[4] = replLoad(&p->nDamaged);
-  sqlite3_mutex_leave(c.p->mutex);
-  return replLeave(&c, SQLITE_OK);
+  p = c.p;
+  if( p==0 ) return replLeave(&c, SQLITE_MISUSE_BKPT);
+  sqlite3_mutex_enter(p->mutex);
+  if( iBatch<0 || iBatch>p->nApplied || (iBatch>0 && iBatch+DIGESTS_KEPT<=p->nApplied) ){
+    rc = SQLITE_NOTFOUND;
+  }else{
+    d = iBatch ? p->aDigest[iBatch%DIGESTS_KEPT] : replHashDigest(&p->hashes);
+    aOut[0] = (u32)d.digest;
+    aOut[1] = (u32)(d.digest>>32);
+    aOut[2] = d.nPage;
+    aOut[3] = d.nUnknown;
+    aOut[4] = replLoad(&p->hashes.nDamaged);
+  }
+  sqlite3_mutex_leave(p->mutex);
+  return replLeave(&c, rc);
 }
 
 int sqlite3_wal_replication_load_hashes(

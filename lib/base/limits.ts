@@ -199,8 +199,8 @@ export const RESTORE_WAIT_MS = 20_000;
 /** A leader tells the digest of its database once in so many batches, or after this time. */
 export const CLAIM_BATCHES = 64;
 export const CLAIM_MS = 1_000;
-/** Digests of its database that a node remembers: more than the entries that may be uncommitted. */
-export const DIGESTS_KEPT = 2 * UNCOMMITTED_ENTRIES_MAX;
+/** Entries with a digest of the database that a node remembers; the library does as many. */
+export const DIGESTS_KEPT = 1_024;
 /** Bytes in a second that a scrub reads, of the database file and of the log. */
 export const SCRUB_BYTES_PER_S = 16 * MIB;
 /** The same while the hashes of pages are being learnt: nothing is verified until they are. */

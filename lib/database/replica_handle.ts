@@ -3,7 +3,7 @@ import type { Functions, Library, Pointer } from "../../ffi/library.ts";
 import { DatabaseError } from "../base/errors.ts";
 import type { PageDigest } from "../wire/command.ts";
 import { checkResult, Counts, MAIN, openHandle, SQLITE_OPEN_READWRITE } from "./native.ts";
-import { SQLITE_BUSY, SQLITE_OK } from "./sqlite_error.ts";
+import { SQLITE_BUSY, SQLITE_NOTFOUND, SQLITE_OK } from "./sqlite_error.ts";
 
 /** A part of what was captured, encoded for {@linkcode ReplicaHandle.apply}. */
 export interface Drained {
@@ -223,13 +223,28 @@ export class ReplicaHandle implements Disposable {
   /** What the hashes of the pages say at this moment. */
   hashes(): DatabaseHashes {
     const counts = this.#counts;
-    const rc = this.#c.sqlite3_wal_replication_digest(this.#open(), MAIN, counts.bytes);
+    const rc = this.#c.sqlite3_wal_replication_digest(this.#open(), MAIN, 0, counts.bytes);
     checkResult(rc, `get the digest of ${this.path}`);
     return {
       digest: { low: counts.at(0), high: counts.at(1), pages: counts.at(2) },
       unknownPages: counts.at(3),
       damagedPages: counts.at(4),
     };
+  }
+
+  /**
+   * The digest after a batch that was applied.
+   *
+   * @param batch Its number since the handle was opened, from 1.
+   * @returns Undefined when it is not among the latest, or some page was not known.
+   */
+  digestAfter(batch: number): PageDigest | undefined {
+    const counts = this.#counts;
+    const rc = this.#c.sqlite3_wal_replication_digest(this.#open(), MAIN, batch, counts.bytes);
+    if (rc === SQLITE_NOTFOUND) return undefined;
+    checkResult(rc, `get the digest after batch ${batch}`);
+    if (counts.at(3) > 0) return undefined;
+    return { low: counts.at(0), high: counts.at(1), pages: counts.at(2) };
   }
 
   /**

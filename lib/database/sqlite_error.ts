@@ -4,6 +4,7 @@ import { DatabaseError } from "../base/errors.ts";
 export const SQLITE_OK = 0;
 export const SQLITE_BUSY = 5;
 export const SQLITE_LOCKED = 6;
+export const SQLITE_NOTFOUND = 12;
 /** The node does not lead: nothing was written. */
 export const SQLITE_IOERR_NOT_LEADER = 10 | (40 << 8);
 /** Leadership was lost after the transaction was written locally. */

@@ -1,15 +1,17 @@
 /**
- * Digests of the database at entries of the log, as this node found them: what a follower holds a
- * leader's claim against, and what nodes tell each other when two of them differ.
+ * Where digests of the database at entries of the log are found: what a follower holds a leader's
+ * claim against, and what nodes tell each other when two of them differ.
  */
 import { DIGESTS_KEPT } from "../base/limits.ts";
 import type { LogIndex } from "../raft/types.ts";
 import type { PageDigest } from "../wire/command.ts";
 
+/** A digest, or the number of the applied batch after which the library knows it. */
+export type DigestSource = PageDigest | number;
+
 interface Noted {
   readonly index: LogIndex;
-  /** Undefined when there was none, as not every page was known. */
-  readonly digest: PageDigest | undefined;
+  readonly source: DigestSource | undefined;
 }
 
 /** See the file comment. */
@@ -18,17 +20,21 @@ export class DigestHistory {
   readonly #noted: Noted[] = [];
   #oldest = 0;
 
-  /** The database changed at an entry; later than those before. */
-  note(index: LogIndex, digest: PageDigest | undefined): void {
-    if (this.#noted.length < DIGESTS_KEPT) this.#noted.push({ index, digest });
+  /**
+   * The database changed at an entry, later than those before.
+   *
+   * @param source Undefined when there is no digest, as not every page is known.
+   */
+  note(index: LogIndex, source: DigestSource | undefined): void {
+    if (this.#noted.length < DIGESTS_KEPT) this.#noted.push({ index, source });
     else {
-      this.#noted[this.#oldest] = { index, digest };
+      this.#noted[this.#oldest] = { index, source };
       this.#oldest = (this.#oldest + 1) % DIGESTS_KEPT;
     }
   }
 
-  /** The digest after an entry: that of the last change up to there. Undefined when not known. */
-  at(index: LogIndex): PageDigest | undefined {
+  /** What was noted last up to an entry: the database did not change in between. */
+  at(index: LogIndex): DigestSource | undefined {
     let low = 0;
     let high = this.#noted.length;
     while (low < high) {
@@ -36,7 +42,7 @@ export class DigestHistory {
       if (this.#at(middle).index <= index) low = middle + 1;
       else high = middle;
     }
-    return low === 0 ? undefined : this.#at(low - 1).digest;
+    return low === 0 ? undefined : this.#at(low - 1).source;
   }
 
   /** What came before does not go on here: changes may be missing in between. */

@@ -34,6 +34,8 @@ export class PageHashes {
   /** The entry whose claim was looked at last. */
   #checkedIndex: LogIndex = 0;
   #verifiedIndex: LogIndex = 0;
+  /** Batches that were applied since the handle was opened. */
+  #batches = 0;
 
   constructor(disk: Disk, folder: string, options: PageHashesOptions) {
     this.#file = new HashFile(disk, folder);
@@ -43,15 +45,17 @@ export class PageHashes {
 
   /** The file, complete up to `index`, was opened: says what is in it, as far as that is known. */
   opened(handle: ReplicaHandle, index: LogIndex): void {
+    this.#batches = 0;
     const hashes = this.#file.load(index);
     if (hashes !== undefined && hashes.length > 0) handle.loadHashes(hashes);
   }
 
   /** The file was made by the entry at `index`. */
   created(handle: ReplicaHandle, index: LogIndex): void {
+    this.#batches = 0;
     handle.learnHashes();
     this.save(handle, index);
-    this.applied(handle, index);
+    this.#note(handle, index);
   }
 
   /** The file is about to be replaced. */
@@ -66,18 +70,15 @@ export class PageHashes {
     this.#digests.clear();
   }
 
-  /** The database now is what it is after the entry at `index`. */
-  applied(handle: ReplicaHandle, index: LogIndex): PageDigest | undefined {
-    const { digest, unknownPages } = handle.hashes();
-    const known = unknownPages === 0 ? digest : undefined;
-    this.#digests.note(index, known);
-    return known;
+  /** The batch that ends with the entry at `index` was applied. */
+  applied(index: LogIndex): void {
+    this.#digests.note(index, ++this.#batches);
   }
 
   /** The leader's transactions up to the entry at `index` are committed. */
   released(handle: ReplicaHandle, index: LogIndex): void {
     if (!this.#pace.isDue()) return;
-    const digest = this.applied(handle, index);
+    const digest = this.#note(handle, index);
     if (digest !== undefined) this.#claim = { index, ...digest };
   }
 
@@ -97,18 +98,22 @@ export class PageHashes {
   }
 
   /** The entry at `index` carries a claim of the leader. */
-  check(index: LogIndex, claim: DigestClaim): void {
+  check(handle: ReplicaHandle, index: LogIndex, claim: DigestClaim): void {
     if (index === this.#checkedIndex) return;
     this.#checkedIndex = index;
-    const own = this.#digests.at(claim.index);
+    const own = this.digestAt(handle, claim.index);
     if (own === undefined) return;
     if (isSameDigest(own, claim)) this.#verifiedIndex = claim.index;
     else this.#onDiverged(claim, own);
   }
 
-  /** See {@linkcode DigestHistory.at}. */
-  digestAt(index: LogIndex): PageDigest | undefined {
-    return this.#digests.at(index);
+  /**
+   * The digest after an entry that was applied here, or about which this node made a claim as the
+   * leader; undefined when it is not known.
+   */
+  digestAt(handle: ReplicaHandle, index: LogIndex): PageDigest | undefined {
+    const source = this.#digests.at(index);
+    return typeof source === "number" ? handle.digestAfter(source) : source;
   }
 
   /** Notes, durably, what the file holds as of a checkpoint that is about to count. */
@@ -124,5 +129,13 @@ export class PageHashes {
       return concat(parts);
     };
     this.#file.save(index, handle.hashes().digest.pages, source);
+  }
+
+  /** The database now is what it is after the entry at `index`. */
+  #note(handle: ReplicaHandle, index: LogIndex): PageDigest | undefined {
+    const { digest, unknownPages } = handle.hashes();
+    const known = unknownPages === 0 ? digest : undefined;
+    this.#digests.note(index, known);
+    return known;
   }
 }

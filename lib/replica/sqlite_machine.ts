@@ -98,7 +98,7 @@ export class SqliteMachine implements StateMachine {
    * about as the leader; undefined when it is not known.
    */
   digestAt(index: LogIndex): PageDigest | undefined {
-    return this.#hashes.digestAt(index);
+    return this.#handle && this.#hashes.digestAt(this.#handle, index);
   }
 
   get checkpointIndex(): LogIndex {
@@ -137,7 +137,9 @@ export class SqliteMachine implements StateMachine {
     }
     this.#disk.syncFolder(this.#folder);
     this.#writeRecord({ completeIndex: base.index, fuzzyIndex, installed: base });
+    this.#hashes.replaced();
     this.#handle = this.#openHandle(path);
+    this.#hashes.opened(this.#handle, base.index);
     this.#first = true;
     this.#releasedSeq = this.lastSeq();
   }
@@ -167,7 +169,7 @@ export class SqliteMachine implements StateMachine {
     const command = decodeCommand(payload);
     assert(command.databaseId === DATABASE_ID, `unknown database ${command.databaseId}`);
     if (command.type === "frames" && command.claim !== undefined) {
-      this.#hashes.check(index, command.claim);
+      this.#hashes.check(this.#opened(), index, command.claim);
     }
     if (command.type === "create") this.#create(index, command.image);
     else if (command.last) return this.#applyBatch(index, command, earlier);
@@ -331,7 +333,7 @@ export class SqliteMachine implements StateMachine {
     }
     if (at !== undefined) return false;
     this.#parts = undefined;
-    this.#hashes.applied(this.#opened(), index);
+    this.#hashes.applied(index);
     return true;
   }
 }

@@ -11,7 +11,7 @@ struct Digest { i64 low, high, nPage, nUnknown, nDamaged; };
 static Digest digestOf(Node *p){
   i64 a[5];
   Digest d;
-  OK(sqlite3_wal_replication_digest(p->h, 0, a));
+  OK(sqlite3_wal_replication_digest(p->h, 0, 0, a));
   d.low = a[0]; d.high = a[1]; d.nPage = a[2]; d.nUnknown = a[3]; d.nDamaged = a[4];
   return d;
 }
@@ -218,6 +218,28 @@ static void testRewind(void){
   finish();
 }
 
+/* The digests after the latest batches are kept. */
+static void testHistory(void){
+  enum { N = 1100 };
+  static Digest aWant[N+1];
+  i64 a[5];
+  start(512, "NONE");
+  CODE(SQLITE_NOTFOUND, sqlite3_wal_replication_digest(B.h, 0, 1, a));
+  for(int i=1; i<=N; i++){
+    insert(&A, 1, 20);
+    shipAll();
+    aWant[i] = digestOf(&A);
+  }
+  for(int i=1; i<=N; i++){
+    int rc = sqlite3_wal_replication_digest(B.h, 0, i, a);
+    CHECK( rc==(i+1024<=N ? SQLITE_NOTFOUND : SQLITE_OK) );
+    if( rc==SQLITE_OK ) CHECK( a[0]==aWant[i].low && a[1]==aWant[i].high && a[2]==aWant[i].nPage );
+  }
+  CODE(SQLITE_NOTFOUND, sqlite3_wal_replication_digest(B.h, 0, N+1, a));
+  CODE(SQLITE_NOTFOUND, sqlite3_wal_replication_digest(B.h, 0, -1, a));
+  finish();
+}
+
 /* A follower that holds another byte has another digest. */
 static void testDivergence(void){
   makeSeed(4096, "NONE");
@@ -420,6 +442,7 @@ int main(int argc, char **argv){
     { "vacuum", testVacuum },
     { "spill", testSpill },
     { "rewind", testRewind },
+    { "history", testHistory },
     { "divergence", testDivergence },
     { "read", testRead },
     { "overflow", testOverflow },
