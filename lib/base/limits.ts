@@ -202,7 +202,7 @@ export const CLAIM_MS = 1_000;
 /** Entries with a digest of the database that a node remembers; the library does as many. */
 export const DIGESTS_KEPT = 1_024;
 /** Bytes in a second that a scrub reads, of the database file and of the log. */
-export const SCRUB_BYTES_PER_S = 16 * MIB;
+export const SCRUB_BYTES_PER_S = 4 * MIB;
 /** The same while the hashes of pages are being learnt: nothing is verified until they are. */
 export const LEARN_BYTES_PER_S = 128 * MIB;
 /** Bytes that a scrub reads at once. */
