@@ -32,12 +32,12 @@ import { enterCluster } from "./node_entry.ts";
 import { NodeIntegrity } from "./node_integrity.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
+import { restoredRaft, TICK_MS } from "./node_raft.ts";
 import { tellApplySpace, tellLogSpace } from "./node_space.ts";
 import { NodeUpkeep, type UpkeepOptions } from "./node_upkeep.ts";
 import { type Log, silentLog } from "./observe/log.ts";
-import type { RestoredEntry } from "./raft/options.ts";
-import { Raft } from "./raft/raft.ts";
-import type { LogIndex, Member, NodeId } from "./raft/types.ts";
+import type { Raft } from "./raft/raft.ts";
+import type { Member, NodeId } from "./raft/types.ts";
 import { ClaimPace } from "./replica/claim_pace.ts";
 import { Replica } from "./replica/replica.ts";
 import type { ReplicaOptions } from "./replica/replica_options.ts";
@@ -54,11 +54,6 @@ import type { Identity } from "./transport/types.ts";
 
 const DEFAULT_LISTEN = "127.0.0.1:9001";
 const DEFAULT_HTTP = "127.0.0.1:8080";
-/** Length of one tick of consensus. */
-const TICK_MS = 50;
-/** Ticks of silence, at least, before a follower stands for election: 0.5 s to 1 s. */
-const ELECTION_TICKS = 10;
-const HEARTBEAT_TICKS = 2;
 /** Time that requests under way have to finish when the node stops. */
 const STOP_GRACE_MS = 2_000;
 
@@ -226,7 +221,8 @@ export class NodeStarter {
     this.#brief = brief;
     this.#stack.defer(() => brief.reset());
     this.#stack.defer(() => pool.terminate());
-    const raft = this.#newRaft(folder.identity.nodeId, log, knownCommitIndex(log, machine));
+    const start = { id: folder.identity.nodeId, random: this.#random, bootId: this.#bootId };
+    const raft = restoredRaft(start, log, knownCommitIndex(log, machine));
     this.#raft = raft;
     const addressOf = transport.addressOf.bind(transport);
     const upkeep = this.#newUpkeep(folder, { raft, raftLog: log, machine, addressOf });
@@ -357,24 +353,6 @@ export class NodeStarter {
     });
   }
 
-  #newRaft(id: NodeId, log: SegmentLog, commitIndex: LogIndex): Raft {
-    return new Raft({
-      id,
-      random: this.#random,
-      electionTicks: ELECTION_TICKS,
-      heartbeatTicks: HEARTBEAT_TICKS,
-    }, {
-      hardState: log.hardState,
-      firstIndex: log.firstIndex,
-      entries: restoredEntries(log),
-      baseIndex: log.baseIndex,
-      baseTerm: log.baseTerm,
-      baseConfiguration: log.baseConfiguration,
-      commitIndex,
-      recoveryNonce: log.recovering ? this.#bootId : undefined,
-    });
-  }
-
   #newUpkeep(
     { path, identity: { nodeId } }: DataFolder,
     parts: Pick<UpkeepOptions, "raft" | "raftLog" | "machine" | "addressOf">,
@@ -486,18 +464,4 @@ export class NodeStarter {
     this.#replica?.stop();
     this.#options.onFatal?.(error);
   }
-}
-
-/** The entries that survived, without their payloads. */
-function restoredEntries(log: SegmentLog): RestoredEntry[] {
-  const entries: RestoredEntry[] = [];
-  log.forEach((index, term, sizeBytes, configuration) => {
-    entries.push({
-      index,
-      term,
-      sizeBytes: configuration === undefined ? sizeBytes : 0,
-      configuration,
-    });
-  });
-  return entries;
 }
