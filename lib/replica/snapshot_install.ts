@@ -162,12 +162,12 @@ export class SnapshotInstall {
   }
 
   #fetch(from: NodeId): void {
-    const { edge, log } = this.#options;
+    const { edge } = this.#options;
     if (edge === undefined) return;
     const attempt = ++this.#attempt;
     const isCurrent = () => attempt === this.#attempt;
     this.#step = "fetching";
-    const least = Math.max(1, this.#host.appliedIndex(), log.baseIndex);
+    const least = this.#least();
     this.#cancel = edge.fetch(from, least, {
       begin: (base, proceed) => {
         if (isCurrent()) this.#begin(base, least, proceed);
@@ -179,6 +179,18 @@ export class SnapshotInstall {
         if (isCurrent()) this.#giveUp();
       },
     });
+  }
+
+  /**
+   * The first entry that a snapshot must hold to be of use. The databases do not go back, but for a
+   * log that was cut behind them: of two voters, the leader may only learn with this node's help
+   * that all that they hold is committed. It holds that, as every leader does, and sends it again.
+   */
+  #least(): LogIndex {
+    const { log } = this.#options;
+    const appliedIndex = this.#host.appliedIndex();
+    const isAhead = log.recovering && appliedIndex > log.lastIndex;
+    return Math.max(1, log.baseIndex, isAhead ? 1 : appliedIndex);
   }
 
   #begin(base: SnapshotBase, least: LogIndex, proceed: () => void): void {
@@ -195,7 +207,7 @@ export class SnapshotInstall {
   #clear(base: SnapshotBase, attempt: number, proceed: () => void): void {
     if (attempt !== this.#attempt) return;
     const { raft, machine, clock } = this.#options;
-    if (!raft.lacksSnapshot || base.index < this.#host.appliedIndex()) return this.#abandon();
+    if (!raft.lacksSnapshot || base.index < this.#least()) return this.#abandon();
     this.#step = "clearing";
     const isGoing = this.#host.takeAway(() => {
       if (attempt !== this.#attempt) return;

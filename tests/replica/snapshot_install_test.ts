@@ -6,7 +6,8 @@ import { Raft } from "../../lib/raft/raft.ts";
 import type { Configuration, Message, SnapshotBase } from "../../lib/raft/types.ts";
 import { Replica } from "../../lib/replica/replica.ts";
 import { knownCommitIndex, type SnapshotReceiver } from "../../lib/replica/snapshot_install.ts";
-import { command, CONFIGURATION, Fixture } from "../log/harness.ts";
+import { SEGMENT_DATA_AT } from "../../lib/wire/segment_header.ts";
+import { command, commands, CONFIGURATION, Fixture, segmentOf } from "../log/harness.ts";
 import { FakeMachine } from "./fake_machine.ts";
 
 const TICK_MS = 10;
@@ -60,6 +61,7 @@ function node(machine = new FakeMachine(), before?: Fixture) {
       baseTerm,
       baseConfiguration,
       commitIndex: knownCommitIndex(log, machine),
+      recoveryNonce: log.recovering ? 12 : undefined,
     },
   );
   const sent: Message[] = [];
@@ -125,6 +127,29 @@ function append(first: number, last: number, commitIndex: number): Message {
   const prevTerm = first - 1 >= 50 ? 2 : 1;
   return { type: "append_request", term: 2, prevIndex: first - 1, prevTerm, commitIndex, entries };
 }
+
+test("a log that was cut behind the databases lets them go back to a snapshot", () => {
+  const before = new Fixture();
+  const first = { type: "configuration", index: 1, term: 1, configuration: VOTERS } as const;
+  before.write({ hardState: { term: 2, votedFor: undefined }, entries: [first] });
+  before.write({ entries: commands(2, 60, 1) });
+  const disk = before.disk.crash(() => true);
+  disk.damage(segmentOf(1), SEGMENT_DATA_AT + 700, (byte) => byte ^ 1);
+  const machine = new FakeMachine();
+  machine.checkpointIndex = machine.consistentIndex = 60;
+  const cut = node(machine, new Fixture({ disk }));
+  expect([cut.log.recovering, cut.log.lastIndex, cut.replica.appliedIndex]).toEqual([true, 1, 60]);
+  cut.offer();
+  expect(cut.fetches.map(({ least }) => least)).toEqual([1]);
+  cut.fetches[0]!.receiver.begin(BASE, () => {});
+  cut.retiring[0]!();
+  expect(machine.installing).toBe(true);
+  cut.fetches[0]!.receiver.done(BASE.index);
+  cut.loop.settle();
+  expect([cut.log.baseIndex, cut.replica.appliedIndex]).toEqual([50, 50]);
+  // Nothing is made good before the log is as long as the leader's.
+  expect(cut.raft.status().recovering).toBe(true);
+});
 
 test("an offer leads to a database and a log that begin with the snapshot", () => {
   const { replica, machine, log, fetches, retiring, offer, receive, pass, sent, loop } = node();

@@ -90,7 +90,10 @@ export class Oracle {
     seen.lastIndex = raft.lastIndex;
     const { appliedIndex } = replica;
     if (appliedIndex === seen.appliedIndex) return;
-    require(appliedIndex > seen.appliedIndex, () => `n${node.id} goes back to ${appliedIndex}`);
+    require(
+      appliedIndex > seen.appliedIndex || node.durable.recovering,
+      () => `n${node.id} goes back to ${appliedIndex}`,
+    );
     require(
       // A log that was cut at damage may begin behind the databases.
       appliedIndex <= Math.max(raft.commitIndex, seen.firstApplied),

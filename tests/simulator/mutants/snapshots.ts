@@ -19,11 +19,11 @@ export const SNAPSHOTS: readonly Mutant[] = [
   ]),
   mutant("a snapshot replaces what is newer", [
     INSTALL,
-    "    const least = Math.max(1, this.#host.appliedIndex(), log.baseIndex);",
-    "    const least = Math.max(1, log.baseIndex);",
+    "    return Math.max(1, log.baseIndex, isAhead ? 1 : appliedIndex);",
+    "    return Math.max(1, log.baseIndex, isAhead ? 1 : 0);",
   ], [
     INSTALL,
-    "    if (!raft.lacksSnapshot || base.index < this.#host.appliedIndex()) return",
+    "    if (!raft.lacksSnapshot || base.index < this.#least()) return",
     "    if (base.index < 1) return",
   ], [
     INSTALL,
