@@ -234,7 +234,8 @@ export class Oracle {
     const holds = (id: NodeId): boolean => {
       const other = this.#nodes.get(id);
       if (other === undefined || !other.durable.holds(index, term)) return false;
-      const found = onPlatters ? other.platter() : undefined;
+      // What a node acknowledged before it was damaged may be counted, though it is gone.
+      const found = onPlatters && !other.durable.recovering ? other.platter() : undefined;
       return found === undefined || isSame(found.terms[index - 1], term);
     };
     // What ruled before this step, or came in with it: the commit may have appended the next one.

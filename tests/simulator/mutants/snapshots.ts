@@ -35,12 +35,6 @@ export const SNAPSHOTS: readonly Mutant[] = [
     "  const { index, configuration } = base;\n",
     "  const { index } = base;\n  const { configuration } = state.configurations.latest;\n",
   ]),
-  mutant("a snapshot has a configuration that is not committed", [
-    SOURCE,
-    "    return { ...base, knownInTerm: raft.term };",
-    "    const { configuration } = raft.status();\n" +
-    "    return { ...base, configuration, knownInTerm: raft.term };",
-  ]),
   mutant("a snapshot claims a checkpoint that is under way", [
     SOURCE,
     "    const base = log.baseAt(boundaryIndex(machine.checkpointIndex, log, machine));",
@@ -65,11 +59,6 @@ export const SNAPSHOTS: readonly Mutant[] = [
     "lib/raft/replication.ts",
     "    const { baseIndex } = log;\n",
     "    const baseIndex = Math.min(log.baseIndex + 1, log.lastIndex);\n",
-  ]),
-  mutant("a peer stays in need of a snapshot", [
-    "lib/raft/progress.ts",
-    '    if (this.state === "snapshot" && this.matchIndex < baseIndex) return advanced;',
-    '    if (this.state === "snapshot" && baseIndex >= 0) return advanced;',
   ]),
   mutant("an unfinished checkpoint lets the log go", [
     COMPACTION,
