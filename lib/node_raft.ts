@@ -1,7 +1,7 @@
 /** The consensus core of a node that starts: what its log holds, and how fast its time passes. */
 import type { Random } from "./base/random.ts";
 import type { SegmentLog } from "./log/segment_log.ts";
-import type { RestoredEntry } from "./raft/options.ts";
+import type { RestoredEntry, RestoredState } from "./raft/options.ts";
 import { Raft } from "./raft/raft.ts";
 import type { LogIndex, NodeId } from "./raft/types.ts";
 
@@ -29,7 +29,20 @@ export function restoredRaft(
   log: SegmentLog,
   commitIndex: LogIndex,
 ): Raft {
-  return new Raft({ id, random, electionTicks: ELECTION_TICKS, heartbeatTicks: HEARTBEAT_TICKS }, {
+  const restored = restoredState(log, bootId, commitIndex);
+  return new Raft(
+    { id, random, electionTicks: ELECTION_TICKS, heartbeatTicks: HEARTBEAT_TICKS },
+    restored,
+  );
+}
+
+/** What a core begins with; see {@linkcode restoredRaft}. */
+export function restoredState(
+  log: SegmentLog,
+  bootId: number,
+  commitIndex: LogIndex,
+): RestoredState {
+  return {
     hardState: log.hardState,
     firstIndex: log.firstIndex,
     entries: restoredEntries(log),
@@ -38,7 +51,7 @@ export function restoredRaft(
     baseConfiguration: log.baseConfiguration,
     commitIndex,
     recoveryNonce: log.recovering ? bootId : undefined,
-  });
+  };
 }
 
 /** The entries that survived, without their payloads. */

@@ -5,7 +5,7 @@ import type { Disk } from "../../lib/io/disk.ts";
 import type { SegmentLog } from "../../lib/log/segment_log.ts";
 import { isDiskFull } from "../../lib/io/disk_full.ts";
 import { silentLog } from "../../lib/observe/log.ts";
-import type { RestoredEntry } from "../../lib/raft/options.ts";
+import { restoredState } from "../../lib/node_raft.ts";
 import type { LogIndex, Message, NodeId } from "../../lib/raft/types.ts";
 import { compactLog, type Trailing } from "../../lib/replica/compaction.ts";
 import { LogPins } from "../../lib/replica/log_pins.ts";
@@ -248,32 +248,17 @@ export class Life implements RunningView {
 
 function newRaft(options: LifeOptions, commitIndex: LogIndex): ObservedRaft {
   const { node, world, settings, counters, log } = options;
-  return new ObservedRaft({
-    id: node.id,
-    random: new SeededRandom(world.random.next()),
-    electionTicks: settings.electionTicks,
-    heartbeatTicks: settings.heartbeatTicks,
-    limits: settings.limits,
-  }, {
-    hardState: log.hardState,
-    firstIndex: log.firstIndex,
-    entries: restoredEntries(log),
-    baseIndex: log.baseIndex,
-    baseTerm: log.baseTerm,
-    baseConfiguration: log.baseConfiguration,
-    commitIndex,
-    recoveryNonce: log.recovering ? options.bootId : undefined,
-  }, counters);
-}
-
-/** The entries that survived, without their payloads, as a node hands them to its core. */
-function restoredEntries(log: SegmentLog): RestoredEntry[] {
-  const entries: RestoredEntry[] = [];
-  log.forEach((index, term, bodySizeBytes, configuration) => {
-    const sizeBytes = configuration === undefined ? bodySizeBytes : 0;
-    entries.push({ index, term, sizeBytes, configuration });
-  });
-  return entries;
+  return new ObservedRaft(
+    {
+      id: node.id,
+      random: new SeededRandom(world.random.next()),
+      electionTicks: settings.electionTicks,
+      heartbeatTicks: settings.heartbeatTicks,
+      limits: settings.limits,
+    },
+    restoredState(log, options.bootId, commitIndex),
+    counters,
+  );
 }
 
 function machineEvents({ node, settings, counters, oracle, clock }: LifeOptions): MachineEvents {
