@@ -1,7 +1,7 @@
 /** Requests that nodes put to each other about the cluster itself, as JSON. */
 import { z } from "zod";
-import { DatabaseError } from "../base/errors.ts";
 import { WEIGHT_MAX } from "../raft/priority.ts";
+import { parseParams } from "../wire/parse_params.ts";
 import type { JoinReply, StandingReply } from "./membership.ts";
 
 const NODE_ID = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);
@@ -36,35 +36,25 @@ const joinReply = z.discriminatedUnion("status", [
  * @throws {DatabaseError} `PROTOCOL` naming what is wrong.
  */
 export function parseJoinRequest(params: unknown): z.output<typeof joinRequest> {
-  return parse(joinRequest, params, "join request");
+  return parseParams(joinRequest, params, "join request");
 }
 
 /** @throws {DatabaseError} `PROTOCOL` naming what is wrong. */
 export function parseMember(params: unknown): z.output<typeof memberForm> {
-  return parse(memberForm, params, "member");
+  return parseParams(memberForm, params, "member");
 }
 
 /** @throws {DatabaseError} `PROTOCOL` naming what is wrong. */
 export function parseStandingRequest(params: unknown): z.output<typeof standingRequest> {
-  return parse(standingRequest, params, "question about a member");
+  return parseParams(standingRequest, params, "question about a member");
 }
 
 /** @throws {DatabaseError} `PROTOCOL` naming what is wrong. */
 export function parseStandingReply(reply: unknown): StandingReply {
-  return parse(standingReply, reply, "answer about a member");
+  return parseParams(standingReply, reply, "answer about a member");
 }
 
 /** @throws {DatabaseError} `PROTOCOL` naming what is wrong. */
 export function parseJoinReply(reply: unknown): JoinReply {
-  return parse(joinReply, reply, "answer to a join request");
-}
-
-function parse<Schema extends z.ZodType>(
-  schema: Schema,
-  value: unknown,
-  what: string,
-): z.output<Schema> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new DatabaseError("PROTOCOL", `Bad ${what}: ${z.prettifyError(result.error)}`);
+  return parseParams(joinReply, reply, "answer to a join request");
 }

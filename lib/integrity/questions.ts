@@ -5,6 +5,7 @@ import { REPAIR_BYTES_MAX, REPAIR_PAGES_MAX } from "../base/limits.ts";
 import type { PageSet } from "../database/page_integrity.ts";
 import type { LogIndex } from "../raft/types.ts";
 import type { PageDigest } from "../wire/command.ts";
+import { parseParams } from "../wire/parse_params.ts";
 
 /** The methods of the cluster port. */
 export const ASK_PAGES = "pages";
@@ -22,7 +23,7 @@ const digestAnswer = z.object({ low: U32, high: U32, pages: U32 }).nullable();
 
 /** @throws {DatabaseError} `PROTOCOL` naming what is wrong. */
 export function parsePagesQuestion(params: unknown): readonly number[] {
-  return parse(pagesQuestion, params, "question for pages").pages;
+  return parseParams(pagesQuestion, params, "question for pages").pages;
 }
 
 /** The answer to a question for pages, as JSON. */
@@ -32,7 +33,7 @@ export function pagesToJson({ pages, bytes }: PageSet): z.output<typeof pagesAns
 
 /** @throws {DatabaseError} `PROTOCOL` when the answer does not hold whole pages. */
 export function parsePages(answer: unknown): PageSet {
-  const { pages, bytes: text } = parse(pagesAnswer, answer, "answer with pages");
+  const { pages, bytes: text } = parseParams(pagesAnswer, answer, "answer with pages");
   let bytes: Uint8Array;
   try {
     bytes = Uint8Array.fromBase64(text);
@@ -47,20 +48,10 @@ export function parsePages(answer: unknown): PageSet {
 
 /** @throws {DatabaseError} `PROTOCOL` naming what is wrong. */
 export function parseDigestQuestion(params: unknown): LogIndex {
-  return parse(digestQuestion, params, "question about a digest").index;
+  return parseParams(digestQuestion, params, "question about a digest").index;
 }
 
 /** @throws {DatabaseError} `PROTOCOL` naming what is wrong. */
 export function parseDigest(answer: unknown): PageDigest | undefined {
-  return parse(digestAnswer, answer, "answer with a digest") ?? undefined;
-}
-
-function parse<Schema extends z.ZodType>(
-  schema: Schema,
-  value: unknown,
-  what: string,
-): z.output<Schema> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new DatabaseError("PROTOCOL", `Bad ${what}: ${z.prettifyError(result.error)}`);
+  return parseParams(digestAnswer, answer, "answer with a digest") ?? undefined;
 }
