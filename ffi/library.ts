@@ -72,22 +72,17 @@ export const SYMBOLS = {
   },
   // void dqlite_describe(sqlite3_stmt *stmt, void *out, int nOut, DqliteResult *result)
   dqlite_describe: { args: ["pointer", "buffer", "i32", "buffer"], returns: "void" },
-  // void dqlite_run(sqlite3_stmt *stmt, const void *args, int nArgBytes, int nArg,
+  // void dqlite_run(sqlite3_stmt *stmt, const void *args, int nArgBytes, int nArg, int form,
   //                 void *out, int nOut, DqliteResult *result)
   dqlite_run: {
-    args: ["pointer", "buffer", "i32", "i32", "buffer", "i32", "buffer"],
+    args: ["pointer", "buffer", "i32", "i32", "i32", "buffer", "i32", "buffer"],
     returns: "void",
   },
-  // void dqlite_next(sqlite3_stmt *stmt, int isPending, void *out, int nOut, DqliteResult *result)
-  dqlite_next: { args: ["pointer", "i32", "buffer", "i32", "buffer"], returns: "void" },
+  // void dqlite_next(sqlite3_stmt *stmt, int isPending, int form,
+  //                  void *out, int nOut, DqliteResult *result)
+  dqlite_next: { args: ["pointer", "i32", "i32", "buffer", "i32", "buffer"], returns: "void" },
   // void dqlite_cancel(sqlite3_stmt *stmt)
   dqlite_cancel: { args: ["pointer"], returns: "void" },
-  // sqlite3_int64 dqlite_rows_json(const void *rows, int nBytes, int nRow, int nColumn,
-  //                                void *out, int nOut)
-  dqlite_rows_json: {
-    args: ["buffer", "i32", "i32", "i32", "buffer", "i32"],
-    returns: "i64",
-  },
 
   // int sqlite3_wal_replication_open(sqlite3 *db, const char *schema)
   sqlite3_wal_replication_open: { args: ["pointer", "buffer"], returns: "i32" },

@@ -216,13 +216,24 @@ static size_t encodeRow(sqlite3_stmt *pStmt, int nColumn, u8 *pOut, size_t nOut,
   return at;
 }
 
+/* Writes a row, and in JSON the comma before it when it is not the first of the buffer. */
+static size_t writeRow(
+  sqlite3_stmt *pStmt, int nColumn, int form, int isFirst, u8 *pOut, size_t nOut, int *pRc
+){
+  size_t nComma;
+  if( form == DQLITE_ROWS_VALUES ) return encodeRow(pStmt, nColumn, pOut, nOut, pRc);
+  nComma = isFirst || nOut == 0 ? 0 : 1;
+  if( nComma ) *pOut = ',';
+  return nComma + dqliteRowJson(pStmt, nColumn, pOut + nComma, nOut - nComma, pRc);
+}
+
 /*
 ** Encodes rows until the statement ends or a row does not fit. `rc` is the result of the step that
 ** was made last: SQLITE_ROW when a row stands there to be encoded. `nTotal` is the number of rows
 ** that the connection had changed before that step.
 */
 static void encodeRows(
-  sqlite3_stmt *pStmt, int rc, i64 nTotal, u8 *pOut, int nOut, DqliteResult *pResult
+  sqlite3_stmt *pStmt, int rc, i64 nTotal, int form, u8 *pOut, int nOut, DqliteResult *pResult
 ){
   sqlite3 *db = sqlite3_db_handle(pStmt);
   int nColumn = sqlite3_column_count(pStmt);
@@ -230,7 +241,7 @@ static void encodeRows(
   double nRow = 0;
   while( rc == SQLITE_ROW ){
     int rcRow = SQLITE_OK;
-    size_t n = encodeRow(pStmt, nColumn, pOut + at, (size_t)nOut - at, &rcRow);
+    size_t n = writeRow(pStmt, nColumn, form, nRow == 0, pOut + at, (size_t)nOut - at, &rcRow);
     if( rcRow != SQLITE_OK ){
       rc = rcRow;
       break;
@@ -264,7 +275,7 @@ static void encodeRows(
 }
 
 void dqlite_run(
-  sqlite3_stmt *pStmt, const void *pArgs, int nArgBytes, int nArg,
+  sqlite3_stmt *pStmt, const void *pArgs, int nArgBytes, int nArg, int form,
   void *pOut, int nOut, DqliteResult *pResult
 ){
   sqlite3 *db = sqlite3_db_handle(pStmt);
@@ -285,17 +296,17 @@ void dqlite_run(
   pResult->seq = replicationSeq(db);
   pResult->columns = sqlite3_column_count(pStmt);
   pResult->prepares = sqlite3_stmt_status(pStmt, SQLITE_STMTSTATUS_REPREPARE, 0);
-  encodeRows(pStmt, rc, nTotal, pOut, nOut, pResult);
+  encodeRows(pStmt, rc, nTotal, form, pOut, nOut, pResult);
   /* A kept statement must not keep the memory of its last arguments. */
   if( pResult->done != 0 && nArg > 0 ) sqlite3_clear_bindings(pStmt);
 }
 
 void dqlite_next(
-  sqlite3_stmt *pStmt, int isPending, void *pOut, int nOut, DqliteResult *pResult
+  sqlite3_stmt *pStmt, int isPending, int form, void *pOut, int nOut, DqliteResult *pResult
 ){
   i64 nTotal = sqlite3_total_changes64(sqlite3_db_handle(pStmt));
   int rc = isPending ? SQLITE_ROW : sqlite3_step(pStmt);
-  encodeRows(pStmt, rc, nTotal, pOut, nOut, pResult);
+  encodeRows(pStmt, rc, nTotal, form, pOut, nOut, pResult);
 }
 
 void dqlite_cancel(sqlite3_stmt *pStmt){

@@ -11,17 +11,32 @@
 **               4 blob      u32 length in bytes, then the bytes
 **
 ** A row is one value for each column, and rows follow each other without a separator.
+**
+** ROWS AS JSON. A caller that passes rows on to clients has them written as Hrana has it right away: a
+** row is an array of values, and commas stand between the rows of one call.
+**
+**     null {"type":"null"} · integer {"type":"integer","value":"123"} · real {"type":"float","value":1.5}
+**     text {"type":"text","value":"…"} · blob {"type":"blob","base64":"…"} without padding
+**
+** An infinite real has no number in JSON and becomes null. Bytes of a text that are not UTF-8 are passed
+** on as they are.
 */
 #ifndef DQLITE_STATEMENT_H
 #define DQLITE_STATEMENT_H
 
 #include "sqlite3.h"
 
+#include <stddef.h>
+
 #define DQLITE_NULL 0
 #define DQLITE_INTEGER 1
 #define DQLITE_REAL 2
 #define DQLITE_TEXT 3
 #define DQLITE_BLOB 4
+
+/* How rows are written. */
+#define DQLITE_ROWS_VALUES 0
+#define DQLITE_ROWS_JSON 1
 
 #ifdef __cplusplus
 extern "C" {
@@ -80,11 +95,12 @@ void dqlite_describe(sqlite3_stmt *pStmt, void *pOut, int nOut, DqliteResult *pR
 /*
 ** Runs a statement from its start: binds `nArg` values, steps, and encodes rows into the output
 ** buffer until the statement is done or the next row does not fit. A row that does not fit stays
-** pending: `needed` is its size. Sets rc, bytes, needed, rows, done, columns, changes (when done), seq,
-** prepares and rowid. On failure the error text is in the output buffer and the statement was reset.
+** pending: `needed` is its size. `form` is how rows are written. Sets rc, bytes, needed, rows, done,
+** columns, changes (when done), seq, prepares and rowid. On failure the error text is in the output
+** buffer and the statement was reset.
 */
 void dqlite_run(
-  sqlite3_stmt *pStmt, const void *pArgs, int nArgBytes, int nArg,
+  sqlite3_stmt *pStmt, const void *pArgs, int nArgBytes, int nArg, int form,
   void *pOut, int nOut, DqliteResult *pResult
 );
 
@@ -93,7 +109,7 @@ void dqlite_run(
 ** bytes, needed, rows, done, and seq and changes when the statement is done.
 */
 void dqlite_next(
-  sqlite3_stmt *pStmt, int isPending, void *pOut, int nOut, DqliteResult *pResult
+  sqlite3_stmt *pStmt, int isPending, int form, void *pOut, int nOut, DqliteResult *pResult
 );
 
 /*
@@ -103,13 +119,10 @@ void dqlite_next(
 void dqlite_cancel(sqlite3_stmt *pStmt);
 
 /*
-** Encodes rows as the JSON of Hrana (rows_json.c). Returns the size of the JSON in bytes; nothing
-** useful was written when that exceeds `nOut`. Bytes of texts that are not
-** valid UTF-8 are passed on as they are. Returns -1 when the rows are not well formed.
+** Writes the current row as JSON (row_json.c). Returns its size; nothing useful was written when that
+** exceeds `nOut`. Sets *pRc when memory ran out.
 */
-sqlite3_int64 dqlite_rows_json(
-  const void *pRows, int nBytes, int nRow, int nColumn, void *pOut, int nOut
-);
+size_t dqliteRowJson(sqlite3_stmt *pStmt, int nColumn, void *pOut, size_t nOut, int *pRc);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,12 @@ import { RESPONSE_BYTES_MAX } from "../base/limits.ts";
 import { FIELD, type Scratch } from "./scratch.ts";
 import type { RowBatch } from "./values.ts";
 
+/** How the library writes rows: as values, or as JSON for clients; see `ffi/sqlite3/statement.h`. */
+export const ROW_FORM = { values: 0, json: 1 } as const;
+
+/** One of {@linkcode ROW_FORM}. */
+export type RowForm = (typeof ROW_FORM)[keyof typeof ROW_FORM];
+
 /** Where a cursor finds the library and its buffers. */
 export interface CursorOwner {
   readonly library: Library;
@@ -22,6 +28,7 @@ export class Cursor implements Disposable {
   readonly lastInsertRowid: bigint;
   readonly #owner: CursorOwner;
   readonly #handle: Pointer;
+  readonly #form: RowForm;
   readonly #onEnd: () => void;
   #seq: number;
   #changes = 0;
@@ -32,12 +39,14 @@ export class Cursor implements Disposable {
   /**
    * Made by a statement right after its first step: takes the rows out of the output buffer.
    *
+   * @param form The one it was started with.
    * @param onEnd Called once, when the statement no longer stands open.
    */
-  constructor(owner: CursorOwner, handle: Pointer, onEnd: () => void) {
+  constructor(owner: CursorOwner, handle: Pointer, form: RowForm, onEnd: () => void) {
     const { result } = owner.scratch;
     this.#owner = owner;
     this.#handle = handle;
+    this.#form = form;
     this.#onEnd = onEnd;
     this.columnCount = result[FIELD.columns]!;
     this.lastInsertRowid = owner.scratch.rowid;
@@ -114,6 +123,7 @@ export class Cursor implements Disposable {
     library.c.dqlite_next(
       this.#handle,
       1,
+      this.#form,
       out,
       out.length,
       scratch.resultBytes,

@@ -3,8 +3,10 @@ import type { Library, Pointer } from "../../ffi/library.ts";
 import { ByteReader } from "../base/bytes.ts";
 import { DatabaseError } from "../base/errors.ts";
 import { RESPONSE_BYTES_MAX } from "../base/limits.ts";
+import type { Json } from "../wire/hrana/types.ts";
 import { type Arguments, encodeArguments, type Parameters } from "./arguments.ts";
-import { Cursor, type CursorOwner, readAll } from "./cursor.ts";
+import { Cursor, type CursorOwner, readAll, ROW_FORM, type RowForm } from "./cursor.ts";
+import { hranaRows, hranaRowsOf, NO_HRANA_ROWS } from "./hrana_rows.ts";
 import { FIELD, type Scratch } from "./scratch.ts";
 import { decodeText, type RowBatch, Rows } from "./values.ts";
 
@@ -29,6 +31,11 @@ export interface RunResult {
    * or did carries this number or a lower one.
    */
   readonly seq: number;
+}
+
+/** What a statement did, its rows as JSON; see `hrana_rows.ts`. */
+export interface JsonResult extends Omit<RunResult, "rows"> {
+  readonly rowsJson: Json;
 }
 
 /** What the connection lends to its statements. */
@@ -153,15 +160,47 @@ export class Statement implements Disposable {
    * wrote is rolled back then, with the transaction around it), and whatever SQLite has to say.
    */
   run(args: Arguments = NO_ARGUMENTS, options: RunOptions = {}): RunResult {
-    const handle = this.#start(args);
+    const handle = this.#start(args, ROW_FORM.values);
     const { scratch } = this.#owner;
     const { result } = scratch;
-    if (result[FIELD.done] === 0) return this.#runOn(handle, options);
+    const columns = this.#columns;
+    if (result[FIELD.done] === 0) {
+      const { cursor, batches } = this.#runOn(handle, ROW_FORM.values, options);
+      const { changes, lastInsertRowid, seq } = cursor;
+      return { columns, rows: new Rows(columns.length, batches), changes, lastInsertRowid, seq };
+    }
     const count = result[FIELD.rows]!;
     const batches = count > 0 ? [{ count, bytes: scratch.takeOut() }] : NO_BATCHES;
     return {
-      columns: this.#columns,
-      rows: new Rows(this.#columns.length, batches),
+      columns,
+      rows: new Rows(columns.length, batches),
+      changes: result[FIELD.changes]!,
+      lastInsertRowid: scratch.rowid,
+      seq: result[FIELD.seq]!,
+    };
+  }
+
+  /**
+   * Like {@linkcode run}, for a caller that passes the rows on: the library writes them as JSON.
+   * `bytesMax` bounds that JSON.
+   *
+   * @throws {DatabaseError} like {@linkcode run}.
+   */
+  runToJson(args: Arguments = NO_ARGUMENTS, options: RunOptions = {}): JsonResult {
+    const handle = this.#start(args, ROW_FORM.json);
+    const { scratch } = this.#owner;
+    const { result } = scratch;
+    const columns = this.#columns;
+    if (result[FIELD.done] === 0) {
+      const { cursor, batches } = this.#runOn(handle, ROW_FORM.json, options);
+      const { changes, lastInsertRowid, seq } = cursor;
+      const rowsJson = hranaRowsOf(batches.map(({ bytes }) => bytes));
+      return { columns, rowsJson, changes, lastInsertRowid, seq };
+    }
+    const bytes = result[FIELD.bytes]!;
+    return {
+      columns,
+      rowsJson: bytes > 0 ? hranaRows(scratch.out.subarray(0, bytes)) : NO_HRANA_ROWS,
       changes: result[FIELD.changes]!,
       lastInsertRowid: scratch.rowid,
       seq: result[FIELD.seq]!,
@@ -175,7 +214,7 @@ export class Statement implements Disposable {
    * @throws {DatabaseError} like {@linkcode run}.
    */
   open(args: Arguments = NO_ARGUMENTS): Cursor {
-    return this.#openAt(this.#start(args));
+    return this.#openAt(this.#start(args, ROW_FORM.values), ROW_FORM.values);
   }
 
   /** Releases the statement; harmless when done before. */
@@ -200,16 +239,13 @@ export class Statement implements Disposable {
   }
 
   /** Completes a run whose rows did not fit the output buffer. */
-  #runOn(handle: Pointer, options: RunOptions): RunResult {
-    const columns = this.#columns;
-    const cursor = this.#openAt(handle);
-    const batches = readAll(cursor, options.bytesMax ?? RESPONSE_BYTES_MAX);
-    const { changes, lastInsertRowid, seq } = cursor;
-    return { columns, rows: new Rows(columns.length, batches), changes, lastInsertRowid, seq };
+  #runOn(handle: Pointer, form: RowForm, options: RunOptions) {
+    const cursor = this.#openAt(handle, form);
+    return { cursor, batches: readAll(cursor, options.bytesMax ?? RESPONSE_BYTES_MAX) };
   }
 
-  #openAt(handle: Pointer): Cursor {
-    const cursor = new Cursor(this.#owner, handle, () => {
+  #openAt(handle: Pointer, form: RowForm): Cursor {
+    const cursor = new Cursor(this.#owner, handle, form, () => {
       this.#cursor = undefined;
       if (this.#isRetired) this.close();
     });
@@ -218,7 +254,7 @@ export class Statement implements Disposable {
   }
 
   /** Binds, makes the first step, and leaves the first rows in the output buffer. */
-  #start(args: Arguments): Pointer {
+  #start(args: Arguments, form: RowForm): Pointer {
     const handle = this.#handle;
     if (handle === undefined) throw new DatabaseError("CLOSED", "The statement is closed");
     this.#cursor?.close();
@@ -230,6 +266,7 @@ export class Statement implements Disposable {
       encoder.buffer,
       encoder.length,
       this.parameters.length,
+      form,
       out,
       out.length,
       scratch.resultBytes,

@@ -230,7 +230,7 @@ class RowCollector implements ValueVisitor {
 /** Some encoded rows. */
 export interface RowBatch {
   readonly count: number;
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** The rows of a result, encoded; decoded where somebody asks for values. */

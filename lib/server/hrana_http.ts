@@ -6,7 +6,8 @@ import { DatabaseError } from "../base/errors.ts";
 import type { HttpReply, HttpRequest } from "../io/http.ts";
 import type { Sessions } from "../session/types.ts";
 import { decodePipeline } from "../wire/hrana/decode.ts";
-import { encodePipeline } from "../wire/hrana/encode.ts";
+import { encodePipeline, jsonBytes } from "../wire/hrana/encode.ts";
+import type { Json } from "../wire/hrana/types.ts";
 import type { Proxy } from "./proxy.ts";
 import { jsonReply } from "./replies.ts";
 
@@ -24,12 +25,17 @@ export async function handlePipeline(
 ): Promise<HttpReply> {
   const bytes = await request.body();
   const text = decodeText(bytes);
-  const pipeline = { ...decodePipeline(text), text };
+  const pipeline = { ...decodePipeline(text), text, wantsBody: true };
   const run = async () => {
-    const { baton, results } = await sessions.pipeline(pipeline);
-    return jsonReply(200, encodePipeline(baton, undefined, results));
+    const { baton, results, body } = await sessions.pipeline(pipeline);
+    return jsonReply(200, body ?? bodyOf(encodePipeline(baton, undefined, results)));
   };
   return await proxy.run(request, bytes, run);
+}
+
+/** Text stays text: it is cheaper to join with the head of the reply. */
+function bodyOf(json: Json): string | Uint8Array<ArrayBuffer> {
+  return typeof json === "string" ? json : jsonBytes(json);
 }
 
 /** @throws {DatabaseError} PROTOCOL when `bytes` are not UTF-8. */

@@ -9,6 +9,7 @@ import { IDLE_CONNECTIONS_MAX } from "../base/limits.ts";
 import { Connection } from "../database/connection.ts";
 import { digestOf } from "../database/digest.ts";
 import type { Hasher } from "../io/hash.ts";
+import { encodePipeline, jsonBytes } from "../wire/hrana/encode.ts";
 import type { Json } from "../wire/hrana/types.ts";
 import { Copies } from "./copies.ts";
 import { type FileTask, runFileTask } from "./file_task.ts";
@@ -159,7 +160,11 @@ export class Executor {
     if (!inTransaction) context.holdsTurn = false;
     if (!open) this.#giveBack(connection);
     if (error !== undefined) return { ...refusal(job, error), seq, captured };
-    return { id: job.id, results, refused: undefined, seq, captured, open, inTransaction };
+    const result = { id: job.id, refused: undefined, seq, captured, open, inTransaction };
+    const isLarge = results.some((json) => typeof json !== "string");
+    if (open || !job.wantsBody || !isLarge) return { ...result, results };
+    const body = jsonBytes(encodePipeline(undefined, undefined, results));
+    return { ...result, results: [], body };
   }
 
   #seq(connection: Connection): number {

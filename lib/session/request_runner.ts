@@ -8,7 +8,7 @@ import { unreachable } from "../base/assert.ts";
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import { STORED_SQL_MAX } from "../base/limits.ts";
 import type { Connection } from "../database/connection.ts";
-import { encodeRowsAsHrana } from "../database/hrana_rows.ts";
+import { NO_HRANA_ROWS } from "../database/hrana_rows.ts";
 import type { Statement as Prepared } from "../database/statement.ts";
 import { stepRuns, type StepState } from "../wire/hrana/batch.ts";
 import {
@@ -150,14 +150,14 @@ export function* runStatement(context: StreamContext, stmt: Statement): Run<Stat
   const text = textOf(context, stmt.sql);
   const prepared = prepareOne(context, text);
   yield* takeTurn(context, prepared);
-  const result = prepared.run(argumentsOf(stmt));
+  const result = prepared.runToJson(argumentsOf(stmt));
   noteTransaction(context, text);
   return {
     cols: result.columns.map(({ name, declaredType }) => ({
       name,
       decltype: declaredType ?? null,
     })),
-    rowsJson: stmt.wantRows ? encodeRowsAsHrana(context.library, result.rows) : "[]",
+    rowsJson: stmt.wantRows ? result.rowsJson : NO_HRANA_ROWS,
     affectedRowCount: result.changes,
     lastInsertRowid: result.lastInsertRowid,
   };

@@ -258,6 +258,7 @@ export class SessionManager implements Sessions {
       requests: request.requests,
       text: request.text,
       writable: leading,
+      wantsBody: request.wantsBody,
     };
     const pending: Pending = {
       ...place,
@@ -393,7 +394,7 @@ export class SessionManager implements Sessions {
     assert(result !== undefined, "a pipeline is answered before it ran");
     const open = stream !== undefined && this.#streams.get(stream.id) === stream;
     const baton = open ? this.#streams.baton(stream) : undefined;
-    pending.resolve({ baton, results: result.results });
+    pending.resolve({ baton, results: result.results, body: result.body });
   }
 
   #refuse(pending: Pending, error: DatabaseError, end: StreamEnd = "TRANSACTION_LOST"): void {

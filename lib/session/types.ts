@@ -10,6 +10,8 @@ export interface PipelineRequest {
   readonly requests: readonly StreamRequest[];
   /** The text that it was decoded from, which crosses to another thread for less. */
   readonly text?: string;
+  /** Whether large results may come as the body of the reply, which spares copying them. */
+  readonly wantsBody?: boolean;
 }
 
 /** The answer to a pipeline. */
@@ -21,6 +23,8 @@ export interface PipelineResponse {
    * `{"type":"ok","response":…}` or `{"type":"error","error":{"message":…,"code":…}}`.
    */
   readonly results: readonly Json[];
+  /** The whole body of the reply, where it was wanted and the results are large; they are empty. */
+  readonly body?: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** Runs pipelines; one for each node. */

@@ -61,8 +61,8 @@ export function unpack<Message>(data: unknown): Message {
 function packTexts({ type, jobs, grant }: Run): string {
   const heads: JobHead[] = [];
   let texts = "";
-  for (const { id, streamId, writable, text } of jobs) {
-    heads.push({ id, streamId, writable, chars: text!.length });
+  for (const { text, requests: _, ...head } of jobs) {
+    heads.push({ ...head, chars: text!.length });
     texts += text;
   }
   return JSON.stringify({ type, grant, jobs: heads }) + END_OF_HEAD + texts;
@@ -104,7 +104,15 @@ function unpackResults(head: object, data: string, end: number): object {
 }
 
 function bytesIn({ results }: Done): Uint8Array<ArrayBuffer>[] {
-  return results.flatMap((result) => result.results.filter((json) => typeof json !== "string"));
+  const found: Uint8Array<ArrayBuffer>[] = [];
+  for (const { results: jsons, body } of results) {
+    if (body !== undefined) found.push(body);
+    for (const json of jsons) {
+      if (typeof json === "string") continue;
+      for (const part of json) if (typeof part !== "string") found.push(part);
+    }
+  }
+  return found;
 }
 
 /** Whether every argument survives JSON: integers of 64 bits, blobs and infinities do not. */

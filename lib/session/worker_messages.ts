@@ -22,6 +22,8 @@ export interface Job {
   readonly text?: string | undefined;
   /** False on a follower: a statement that writes is refused. */
   readonly writable: boolean;
+  /** Whether large results may come as the body of the reply. */
+  readonly wantsBody?: boolean | undefined;
 }
 
 /** An error as plain data. */
@@ -35,8 +37,10 @@ export interface PlainError {
 /** What became of a job. */
 export interface JobResult {
   readonly id: number;
-  /** The JSON of each result; empty when the job was refused. */
+  /** The JSON of each result; empty when the job was refused, or there is a body. */
   readonly results: readonly Json[];
+  /** The body of the reply to a pipeline, with all results, where they are large. */
+  readonly body?: Uint8Array<ArrayBuffer>;
   /** Set when nothing of the job was done, and it may be done elsewhere. */
   readonly refused: PlainError | undefined;
   /** Number of the last transaction that the results may show. */

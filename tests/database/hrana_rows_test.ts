@@ -1,13 +1,11 @@
 import { expect, test } from "bun:test";
-import { encodeRowsAsHrana } from "../../lib/database/hrana_rows.ts";
+import type { Value } from "../../lib/database/values.ts";
 import { jsonText } from "../../lib/wire/hrana/encode.ts";
-import { type RowBatch, Rows, type Value } from "../../lib/database/values.ts";
-import { errorOf, Folder, library } from "./fixture.ts";
+import { errorOf, Folder } from "./fixture.ts";
 
 function encode(sql: string, args: Value[] = []): string {
   using folder = new Folder();
-  const { rows } = folder.connect().prepare(sql).statement!.run(args);
-  return jsonText(encodeRowsAsHrana(library, rows));
+  return jsonText(folder.connect().prepare(sql).statement!.runToJson(args).rowsJson);
 }
 
 /** What one value becomes. */
@@ -96,29 +94,42 @@ test("JSON larger than the buffer at hand is made in one of its own", () => {
   expect(json(value)).toEqual({ type: "text", value });
 });
 
-test("JSON above its bound is refused, and may come in several batches", () => {
-  using folder = new Folder();
-  const sql = "WITH s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s LIMIT 20000) " +
-    "SELECT n, NULL, NULL FROM s";
-  const { rows } = folder.connect().prepare(sql).statement!.run();
-  const sizeBytes = encodeRowsAsHrana(library, rows).length;
-  expect(sizeBytes).toBeGreaterThan(5 * rows.sizeBytes);
-  expect(encodeRowsAsHrana(library, rows, sizeBytes + rows.batches.length)).toHaveLength(sizeBytes);
-  for (const bytesMax of [100, sizeBytes / 2, sizeBytes - 100]) {
-    const error = errorOf(() => encodeRowsAsHrana(library, rows, bytesMax));
-    expect([error.code, error.outcome]).toEqual(["RESPONSE_TOO_LARGE", "unknown"]);
+test("rows that fill the buffer to any byte are whole", () => {
+  const bufferBytes = 256 * 1024;
+  const frame = '[{"type":"text","value":""}]'.length;
+  for (let short = -2; short <= 2; short++) {
+    // The second row fits, or does not, with the comma before it.
+    const text = "x".repeat(bufferBytes - 2 * frame - 8 + short);
+    const rows: { value: string }[][] = JSON.parse(
+      encode(`VALUES (?), ('1234567'), ('z')`, [text]),
+    );
+    expect(rows.map(([cell]) => cell!.value)).toEqual([text, "1234567", "z"]);
   }
 });
 
-test("bytes that are no rows are noticed", () => {
-  const bad: RowBatch[] = [
-    { count: 1, bytes: new Uint8Array([1, 0, 0]) },
-    { count: 1, bytes: new Uint8Array([3, 9, 0, 0, 0, 65]) },
-    { count: 1, bytes: new Uint8Array([7]) },
-    { count: 1, bytes: new Uint8Array([0, 0]) },
-    { count: 2, bytes: new Uint8Array([0]) },
-  ];
-  for (const batch of bad) {
-    expect(() => encodeRowsAsHrana(library, new Rows(1, [batch]))).toThrow("are not");
+test("escapes are found at every place of a word", () => {
+  for (
+    const char of ['"', "\\", "\u0000", "\u001f", "\n", " ", "!", "#", "[", "]", "\u007f", "é"]
+  ) {
+    for (let at = 0; at < 20; at++) {
+      const value = "a".repeat(at) + char + "b".repeat(19 - at) + char;
+      expect(json(value)).toEqual({ type: "text", value });
+    }
   }
+});
+
+test("JSON above its bound is refused, and takes back what the statement wrote", () => {
+  using folder = new Folder();
+  const connection = folder.connect();
+  connection.exec("CREATE TABLE t (n)");
+  const sql = "WITH s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s LIMIT 20000) " +
+    "INSERT INTO t SELECT n FROM s RETURNING n, NULL, NULL";
+  const { statement } = connection.prepare(sql);
+  const sizeBytes = jsonText(statement!.runToJson().rowsJson).length;
+  for (const bytesMax of [100, sizeBytes / 2, sizeBytes - 300_000]) {
+    const error = errorOf(() => statement!.runToJson([], { bytesMax }));
+    expect(error.code).toBe("RESPONSE_TOO_LARGE");
+  }
+  const { rowsJson } = connection.prepare("SELECT count(*) FROM t").statement!.runToJson();
+  expect(jsonText(rowsJson)).toBe('[[{"type":"integer","value":"20000"}]]');
 });

@@ -7,7 +7,6 @@ import { DatabaseError } from "../../lib/base/errors.ts";
 import { Connection } from "../../lib/database/connection.ts";
 import { createDatabaseImage } from "../../lib/database/create.ts";
 import { digestOf } from "../../lib/database/digest.ts";
-import { encodeRowsAsHrana } from "../../lib/database/hrana_rows.ts";
 import { ReplicaHandle } from "../../lib/database/replica_handle.ts";
 import type { Value } from "../../lib/database/values.ts";
 import { sha256 } from "../../lib/io/hash.ts";
@@ -58,7 +57,7 @@ function useStatements(session: Connection): void {
   }
   const { rows } = session.prepare("SELECT * FROM t").statement!.run();
   show("decoded", rows.decode({ integers: "number" }));
-  show("json", encodeRowsAsHrana(library, rows));
+  show("json", session.prepare("SELECT * FROM t").statement!.runToJson().rowsJson);
   const series = "WITH s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s LIMIT 20000) " +
     "SELECT n, 'row ' || n FROM s UNION ALL SELECT 0, zeroblob(400000)";
   const many = session.prepare(series).statement!.run().rows;

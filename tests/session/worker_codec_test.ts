@@ -63,19 +63,26 @@ test("results arrive as they were sent: texts as texts, bytes as the very bytes"
   expect(typeof packFromWorker(texts)).toBe("string");
   expect(unpack<FromWorker>(structuredClone(packFromWorker(texts)))).toEqual(texts);
 
-  const bytes = new TextEncoder().encode("[1]");
+  const bytes = new TextEncoder().encode("1");
+  const body = new TextEncoder().encode("{}");
   const large: FromWorker = {
     type: "done",
-    results: [{ ...result, id: 1, results: [bytes, "2"] }],
+    results: [
+      { ...result, id: 1, results: [["[", bytes, "]"], "2"] },
+      { ...result, id: 2, results: [], body },
+    ],
   };
   const transfer = handedOver(large);
-  expect(transfer).toEqual([bytes.buffer]);
+  expect(transfer).toEqual([bytes.buffer, body.buffer]);
   const arrived = unpack<FromWorker>(structuredClone(packFromWorker(large), { transfer }));
   expect(arrived).toEqual({
     type: "done",
-    results: [{ ...result, id: 1, results: [new TextEncoder().encode("[1]"), "2"] }],
+    results: [
+      { ...result, id: 1, results: [["[", new TextEncoder().encode("1"), "]"], "2"] },
+      { ...result, id: 2, results: [], body: new TextEncoder().encode("{}") },
+    ],
   });
-  expect(bytes.length).toBe(0);
+  expect([bytes.length, body.length]).toEqual([0, 0]);
 });
 
 test("pages cross as bytes", () => {

@@ -2,7 +2,7 @@
 import { concat } from "../../base/bytes.ts";
 import { type DatabaseError, ERROR_CODES } from "../../base/errors.ts";
 import { unreachable } from "../../base/assert.ts";
-import type { Column, DescribeResult, Json, StatementResult } from "./types.ts";
+import type { Column, DescribeResult, Json, JsonPart, StatementResult } from "./types.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -26,31 +26,43 @@ export type StreamResponse =
 
 /** JSON as text, whatever it came as. */
 export function jsonText(json: Json): string {
-  return typeof json === "string" ? json : decoder.decode(json);
+  return typeof json === "string" ? json : decoder.decode(jsonBytes(json));
+}
+
+/** JSON as bytes, copied once. */
+export function jsonBytes(json: Json): Uint8Array<ArrayBuffer> {
+  if (typeof json === "string") return encoder.encode(json);
+  return concat(json.map((part) => typeof part === "string" ? encoder.encode(part) : part));
 }
 
 /** Joins JSON: a text for as long as all parts are texts. */
 class Joiner {
   #text = "";
-  #parts: Uint8Array[] | undefined;
+  #parts: JsonPart[] | undefined;
 
-  add(part: Json): void {
-    if (typeof part === "string") {
-      this.#text += part;
+  add(json: Json): void {
+    if (typeof json === "string") {
+      this.#text += json;
       return;
     }
-    (this.#parts ??= []).push(encoder.encode(this.#text), part);
-    this.#text = "";
+    this.#parts ??= [];
+    for (const part of json) {
+      if (typeof part === "string") this.#text += part;
+      else {
+        this.#parts.push(this.#text, part);
+        this.#text = "";
+      }
+    }
   }
 
   finish(): Json {
     if (this.#parts === undefined) return this.#text;
-    this.#parts.push(encoder.encode(this.#text));
-    return concat(this.#parts);
+    this.#parts.push(this.#text);
+    return this.#parts;
   }
 }
 
-/** The result of a request that succeeded; bytes when rows among it are. */
+/** The result of a request that succeeded; parts when rows among it are. */
 export function encodeOk(response: StreamResponse): Json {
   const out = new Joiner();
   out.add('{"type":"ok","response":');

@@ -77,8 +77,14 @@ export interface Column {
   readonly decltype: string | null;
 }
 
-/** JSON as text, or as its bytes in UTF-8: large results never become text on their way. */
-export type Json = string | Uint8Array<ArrayBuffer>;
+/** Some JSON, which need not be whole: text, or bytes in UTF-8. */
+export type JsonPart = string | Uint8Array<ArrayBuffer>;
+
+/**
+ * JSON as text, or as parts that follow each other: large results never become text on their way,
+ * and are put together once, where they leave.
+ */
+export type Json = string | readonly JsonPart[];
 
 /** What a statement gave. */
 export interface StatementResult {

@@ -1,11 +1,4 @@
-/*
-** Rows as JSON text, the way Hrana writes them:
-**
-**     null {"type":"null"} · integer {"type":"integer","value":"123"} · real {"type":"float","value":1.5}
-**     text {"type":"text","value":"…"} · blob {"type":"blob","base64":"…"} without padding
-**
-** An infinite real has no number in JSON and becomes null.
-*/
+/* A row as JSON text, the way Hrana writes it: see statement.h. */
 #include "statement.h"
 
 #include <math.h>
@@ -16,6 +9,7 @@
 typedef unsigned char u8;
 typedef unsigned int u32;
 typedef sqlite3_int64 i64;
+typedef sqlite3_uint64 u64;
 
 /* Writes up to the end of the buffer and counts on beyond it, so that the size needed is known. */
 typedef struct Writer Writer;
@@ -108,10 +102,23 @@ static void putEscaped(Writer *w, u8 c){
   }
 }
 
+#define EACH_BYTE(c) (0x0101010101010101ull * (c))
+/* Sets the top bit of each byte of x that is zero; and of some byte above one that is. */
+#define ZERO_BYTES(x) (((x) - EACH_BYTE(1)) & ~(x) & EACH_BYTE(0x80))
+
+/* Whether one of eight bytes must be escaped: below 0x20, a quote, a backslash. */
+static int mustEscape(const u8 *p){
+  u64 x;
+  memcpy(&x, p, 8);
+  return ((((x) - EACH_BYTE(0x20)) & ~(x) & EACH_BYTE(0x80))
+          | ZERO_BYTES(x ^ EACH_BYTE('"')) | ZERO_BYTES(x ^ EACH_BYTE('\\'))) != 0;
+}
+
 static void putText(Writer *w, const u8 *p, size_t n){
   const u8 *pEnd = p + n;
   while( p < pEnd ){
     const u8 *pStart = p;
+    while( pEnd - p >= 8 && !mustEscape(p) ) p += 8;
     while( p < pEnd && *p >= 0x20 && *p != '"' && *p != '\\' ) p++;
     put(w, pStart, (size_t)(p - pStart));
     if( p < pEnd ) putEscaped(w, *p++);
@@ -135,75 +142,58 @@ static void putBase64(Writer *w, const u8 *p, size_t n){
   }
 }
 
-/* Reads a number of `n` bytes, little-endian. */
-static sqlite3_uint64 getNumber(const u8 *p, int n){
-  sqlite3_uint64 value = 0;
-  while( n-- > 0 ) value = value << 8 | p[n];
-  return value;
-}
-
-/* Writes one value; returns what follows it, NULL when it is not well formed. */
-static const u8 *putValue(Writer *w, const u8 *p, const u8 *pEnd){
-  sqlite3_uint64 bits;
+static void putValue(Writer *w, sqlite3_value *pValue, int *pRc){
+  int type = sqlite3_value_type(pValue);
+  const void *p;
   size_t n;
-  u8 type;
-  if( p >= pEnd ) return 0;
-  type = *p++;
-  if( type == DQLITE_NULL ){
-    PUT_LITERAL(w, "{\"type\":\"null\"}");
-    return p;
-  }
-  if( type == DQLITE_INTEGER || type == DQLITE_REAL ){
-    double real;
-    if( pEnd - p < 8 ) return 0;
-    bits = getNumber(p, 8);
-    memcpy(&real, &bits, 8);
-    if( type == DQLITE_INTEGER ){
+  double real;
+  switch( type ){
+    case SQLITE_INTEGER:
       PUT_LITERAL(w, "{\"type\":\"integer\",\"value\":\"");
-      putInteger(w, (i64)bits);
+      putInteger(w, sqlite3_value_int64(pValue));
       PUT_LITERAL(w, "\"}");
-    }else if( !isfinite(real) ){
-      PUT_LITERAL(w, "{\"type\":\"null\"}");
-    }else{
+      return;
+    case SQLITE_FLOAT:
+      real = sqlite3_value_double(pValue);
+      if( !isfinite(real) ) break;
       PUT_LITERAL(w, "{\"type\":\"float\",\"value\":");
       putReal(w, real);
       putByte(w, '}');
-    }
-    return p + 8;
+      return;
+    case SQLITE_TEXT:
+    case SQLITE_BLOB:
+      /* The pointer first: it may convert UTF-16 to UTF-8, which decides the number of bytes. */
+      p = type == SQLITE_TEXT ? (const void *)sqlite3_value_text(pValue)
+                              : sqlite3_value_blob(pValue);
+      n = (size_t)sqlite3_value_bytes(pValue);
+      if( p == 0 && (n > 0 || type == SQLITE_TEXT) ){
+        *pRc = SQLITE_NOMEM;
+        return;
+      }
+      if( type == SQLITE_TEXT ){
+        PUT_LITERAL(w, "{\"type\":\"text\",\"value\":\"");
+        putText(w, p, n);
+      }else{
+        PUT_LITERAL(w, "{\"type\":\"blob\",\"base64\":\"");
+        putBase64(w, p, n);
+      }
+      PUT_LITERAL(w, "\"}");
+      return;
+    default:
+      break;
   }
-  if( (type != DQLITE_TEXT && type != DQLITE_BLOB) || pEnd - p < 4 ) return 0;
-  n = (size_t)getNumber(p, 4);
-  p += 4;
-  if( (size_t)(pEnd - p) < n ) return 0;
-  if( type == DQLITE_TEXT ){
-    PUT_LITERAL(w, "{\"type\":\"text\",\"value\":\"");
-    putText(w, p, n);
-  }else{
-    PUT_LITERAL(w, "{\"type\":\"blob\",\"base64\":\"");
-    putBase64(w, p, n);
-  }
-  PUT_LITERAL(w, "\"}");
-  return p + n;
+  PUT_LITERAL(w, "{\"type\":\"null\"}");
 }
 
-sqlite3_int64 dqlite_rows_json(
-  const void *pRows, int nBytes, int nRow, int nColumn, void *pOut, int nOut
-){
-  const u8 *p = pRows;
-  const u8 *pEnd = p + nBytes;
-  Writer w = {pOut, 0, (size_t)nOut};
-  int i, j;
-  for(i = 0; i < nRow; i++){
-    putByte(&w, i ? ',' : '[');
-    putByte(&w, '[');
-    for(j = 0; j < nColumn; j++){
-      if( j ) putByte(&w, ',');
-      p = putValue(&w, p, pEnd);
-      if( p == 0 ) return -1;
-    }
-    putByte(&w, ']');
+size_t dqliteRowJson(sqlite3_stmt *pStmt, int nColumn, void *pOut, size_t nOut, int *pRc){
+  Writer w = {pOut, 0, nOut};
+  int i;
+  putByte(&w, '[');
+  for(i = 0; i < nColumn; i++){
+    if( i ) putByte(&w, ',');
+    /* Unprotected, which is enough: a connection of ours is used by one thread at a time. */
+    putValue(&w, sqlite3_column_value(pStmt, i), pRc);
   }
-  if( nRow == 0 ) putByte(&w, '[');
   putByte(&w, ']');
-  return p == pEnd ? (sqlite3_int64)w.at : -1;
+  return w.at;
 }
