@@ -81,6 +81,10 @@ export const SYMBOLS = {
   // void dqlite_next(sqlite3_stmt *stmt, int isPending, int form,
   //                  void *out, int nOut, DqliteResult *result)
   dqlite_next: { args: ["pointer", "i32", "i32", "buffer", "i32", "buffer"], returns: "void" },
+  // int dqlite_has_crc32c(void)
+  dqlite_has_crc32c: { args: [], returns: "i32" },
+  // int dqlite_crc32c(const void *bytes, int start, int end, int seed)
+  dqlite_crc32c: { args: ["buffer", "i32", "i32", "i32"], returns: "i32" },
   // void dqlite_cancel(sqlite3_stmt *stmt)
   dqlite_cancel: { args: ["pointer"], returns: "void" },
 

@@ -21,6 +21,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { useFastCrc32c } from "../lib/base/crc32c.ts";
 import { DatabaseError, messageOf } from "../lib/base/errors.ts";
 import type { Library } from "./library.ts";
 import { loadInBun } from "./library_bun.ts";
@@ -83,6 +84,7 @@ function existing(path: string, origin: string): string {
 async function load(path: string): Promise<Library> {
   try {
     const c = "Bun" in globalThis ? await loadInBun(path) : loadInDeno(path);
+    if (c.dqlite_has_crc32c() !== 0) useFastCrc32c(c.dqlite_crc32c);
     return { path, c };
   } catch (error) {
     throw new DatabaseError(

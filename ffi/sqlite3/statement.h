@@ -124,6 +124,13 @@ void dqlite_cancel(sqlite3_stmt *pStmt);
 */
 size_t dqliteRowJson(sqlite3_stmt *pStmt, int nColumn, void *pOut, size_t nOut, int *pRc);
 
+/*
+** The CRC-32C of the bytes from `start` to before `end` (crc32c.c), to go on from `seed`, which is 0 at
+** the start. Only to be called where dqlite_has_crc32c() is not 0.
+*/
+int dqlite_crc32c(const void *pBytes, int start, int end, int seed);
+int dqlite_has_crc32c(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,10 +1,31 @@
 /**
  * CRC-32C (Castagnoli, reflected polynomial 0x82F63B78), as in iSCSI (RFC 3720 §12.1).
- * Slicing by eight: about 1 GB/s in plain TypeScript.
+ * Slicing by eight: about 1 GB/s in plain TypeScript. A function that uses the processor's own
+ * instruction takes over for all but short pieces, once somebody has one.
  */
+import { assert } from "./assert.ts";
+
 const POLYNOMIAL = 0x82f63b78;
 const SLICES = 8;
 const TABLE = buildTable();
+/** For fewer bytes a call out of the runtime costs more than it spares. */
+const FAST_BYTES_MIN = 128;
+/** The check of RFC 3720 §B.4, over nine digits. */
+const CHECK_INPUT = new Uint8Array([49, 50, 51, 52, 53, 54, 55, 56, 57]);
+const CHECK = 0xe3069283;
+
+/** The checksum of `bytes[start, end)`, signed or not. */
+type Crc32c = (bytes: Uint8Array, start: number, end: number, seed: number) => number;
+
+let fast: Crc32c | undefined;
+
+/** Has `compute` work out the checksums of this thread that are worth a call. */
+export function useFastCrc32c(compute: Crc32c): void {
+  const { length } = CHECK_INPUT;
+  const half = compute(CHECK_INPUT, 0, 4, 0);
+  assert(compute(CHECK_INPUT, 4, length, half) >>> 0 === CHECK, "it computes something else");
+  fast = compute;
+}
 
 function buildTable(): Uint32Array {
   const table = new Uint32Array(256 * SLICES);
@@ -29,6 +50,9 @@ function buildTable(): Uint32Array {
  * @returns An unsigned 32-bit integer.
  */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, seed = 0): number {
+  if (fast !== undefined && end - start >= FAST_BYTES_MIN) {
+    return fast(bytes, start, end, seed | 0) >>> 0;
+  }
   const table = TABLE;
   let crc = ~seed;
   let i = start;

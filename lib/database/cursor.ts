@@ -6,7 +6,7 @@ import { RESPONSE_BYTES_MAX } from "../base/limits.ts";
 import { FIELD, type Scratch } from "./scratch.ts";
 import type { RowBatch } from "./values.ts";
 
-/** How the library writes rows: as values, or as JSON for clients; see `ffi/sqlite3/statement.h`. */
+/** How the library writes rows: as values, or as JSON; see `ffi/sqlite3/statement.h`. */
 export const ROW_FORM = { values: 0, json: 1 } as const;
 
 /** One of {@linkcode ROW_FORM}. */

@@ -3,6 +3,7 @@ import type { Library, Pointer } from "../../ffi/library.ts";
 import { ByteReader } from "../base/bytes.ts";
 import { DatabaseError } from "../base/errors.ts";
 import { RESPONSE_BYTES_MAX } from "../base/limits.ts";
+import { encodeColumns } from "../wire/hrana/encode.ts";
 import type { Json } from "../wire/hrana/types.ts";
 import { type Arguments, encodeArguments, type Parameters } from "./arguments.ts";
 import { Cursor, type CursorOwner, readAll, ROW_FORM, type RowForm } from "./cursor.ts";
@@ -33,8 +34,9 @@ export interface RunResult {
   readonly seq: number;
 }
 
-/** What a statement did, its rows as JSON; see `hrana_rows.ts`. */
-export interface JsonResult extends Omit<RunResult, "rows"> {
+/** What a statement did, its columns and rows in the JSON of Hrana; see `hrana_rows.ts`. */
+export interface JsonResult extends Omit<RunResult, "columns" | "rows"> {
+  readonly colsJson: string;
   readonly rowsJson: Json;
 }
 
@@ -114,6 +116,7 @@ export class Statement implements Disposable {
   readonly #owner: StatementOwner;
   #handle: Pointer | undefined;
   #columns: readonly Column[];
+  #colsJson: string | undefined;
   #prepares = 0;
   #cursor: Cursor | undefined;
   #isRetired = false;
@@ -132,6 +135,15 @@ export class Statement implements Disposable {
   /** The columns as of the last run, or of the time it was prepared. */
   get columns(): readonly Column[] {
     return this.#columns;
+  }
+
+  /** The same as the JSON of Hrana. */
+  get colsJson(): string {
+    this.#colsJson ??= encodeColumns(this.#columns.map(({ name, declaredType }) => ({
+      name,
+      decltype: declaredType ?? null,
+    })));
+    return this.#colsJson;
   }
 
   /**
@@ -190,16 +202,16 @@ export class Statement implements Disposable {
     const handle = this.#start(args, ROW_FORM.json);
     const { scratch } = this.#owner;
     const { result } = scratch;
-    const columns = this.#columns;
+    const { colsJson } = this;
     if (result[FIELD.done] === 0) {
       const { cursor, batches } = this.#runOn(handle, ROW_FORM.json, options);
       const { changes, lastInsertRowid, seq } = cursor;
       const rowsJson = hranaRowsOf(batches.map(({ bytes }) => bytes));
-      return { columns, rowsJson, changes, lastInsertRowid, seq };
+      return { colsJson, rowsJson, changes, lastInsertRowid, seq };
     }
     const bytes = result[FIELD.bytes]!;
     return {
-      columns,
+      colsJson,
       rowsJson: bytes > 0 ? hranaRows(scratch.out.subarray(0, bytes)) : NO_HRANA_ROWS,
       changes: result[FIELD.changes]!,
       lastInsertRowid: scratch.rowid,
@@ -285,6 +297,7 @@ export class Statement implements Disposable {
     scratch.result[FIELD.needed] = 0;
     library.c.dqlite_describe(handle, scratch.out, scratch.out.length, scratch.resultBytes);
     this.#columns = takeDescription(library, scratch, handle).columns;
+    this.#colsJson = undefined;
     scratch.result.set(saved);
     scratch.out.set(rows);
     this.#prepares = saved[FIELD.prepares]!;

@@ -15,6 +15,8 @@ export class StatementCache {
   readonly #countMax: number;
   /** In the order of use, the least recent one first. */
   readonly #entries = new Map<string, Prepared>();
+  /** The one that was used last. */
+  #latest: Prepared | undefined;
 
   /** @param countMax Statements kept; at least 1. */
   constructor(countMax: number) {
@@ -31,14 +33,18 @@ export class StatementCache {
     const entry = this.#entries.get(sql);
     if (entry === undefined) return undefined;
     if (entry.statement === undefined || entry.statement.isBusy) return undefined;
+    // A batch runs the same text again and again: it stands in its place already.
+    if (entry === this.#latest && !entry.statement.isClosed) return entry;
     this.#entries.delete(sql);
     if (entry.statement.isClosed) return undefined;
     this.#entries.set(sql, entry);
+    this.#latest = entry;
     return entry;
   }
 
   /** Keeps `entry`, and retires what it replaces or pushes out. */
   keep(sql: string, entry: Prepared): void {
+    this.#latest = entry;
     const replaced = this.#entries.get(sql);
     this.#entries.delete(sql);
     this.#entries.set(sql, entry);
@@ -53,5 +59,6 @@ export class StatementCache {
   /** Forgets everything; closes nothing. */
   clear(): void {
     this.#entries.clear();
+    this.#latest = undefined;
   }
 }

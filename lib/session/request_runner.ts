@@ -153,10 +153,7 @@ export function* runStatement(context: StreamContext, stmt: Statement): Run<Stat
   const result = prepared.runToJson(argumentsOf(stmt));
   noteTransaction(context, text);
   return {
-    cols: result.columns.map(({ name, declaredType }) => ({
-      name,
-      decltype: declaredType ?? null,
-    })),
+    colsJson: result.colsJson,
     rowsJson: stmt.wantRows ? result.rowsJson : NO_HRANA_ROWS,
     affectedRowCount: result.changes,
     lastInsertRowid: result.lastInsertRowid,
@@ -182,10 +179,7 @@ function describe(context: StreamContext, sql: string): DescribeResult {
   const prepared = prepareOne(context, sql);
   return {
     params: prepared.parameters.map((name) => name ?? null),
-    cols: prepared.columns.map(({ name, declaredType }) => ({
-      name,
-      decltype: declaredType ?? null,
-    })),
+    colsJson: prepared.colsJson,
     isExplain: prepared.explain !== 0,
     isReadonly: prepared.isReadonly,
   };

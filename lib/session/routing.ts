@@ -5,6 +5,11 @@ import type { SqlSource, StreamRequest } from "../wire/hrana/types.ts";
 const READ_ONLY_TRANSACTION = /^\s*begin\s+(transaction\s+)?readonly\s*;?\s*$/i;
 const LOGGED_SQL_CHARS = 120;
 const BEGIN = /^\s*begin\b/i;
+const UPPER_B = "B".charCodeAt(0);
+const LOWER_B = "b".charCodeAt(0);
+const SPACE = " ".charCodeAt(0);
+/** There is white space beyond it. */
+const ASCII_MAX = 0x7f;
 
 /** Whether the pipeline closes the stream it opens. */
 export function isOneShot(requests: readonly StreamRequest[]): boolean {
@@ -23,7 +28,13 @@ export function firstSql(requests: readonly StreamRequest[]): string {
 
 /** Whether the text starts a transaction that promises not to write. */
 export function beginsReadOnly(sql: string): boolean {
-  return READ_ONLY_TRANSACTION.test(sql);
+  return mayBegin(sql) && READ_ONLY_TRANSACTION.test(sql);
+}
+
+/** Whether a text may start with BEGIN: asked of each statement, so by its first character. */
+export function mayBegin(sql: string): boolean {
+  const first = sql.charCodeAt(0);
+  return first === UPPER_B || first === LOWER_B || first <= SPACE || first > ASCII_MAX;
 }
 
 /**

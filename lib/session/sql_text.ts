@@ -1,5 +1,5 @@
 /** What a session does to SQL text before SQLite sees it. */
-import { beginsReadOnly } from "./routing.ts";
+import { beginsReadOnly, mayBegin } from "./routing.ts";
 
 const BEGIN_CONCURRENT = /^\s*begin\s+concurrent(\s+transaction)?\s*;?\s*$/i;
 const SPACE = /\s/;
@@ -28,6 +28,7 @@ function endOf(sql: string, end: string, from: number): number {
  * words.
  */
 export function translate(sql: string): string {
+  if (!mayBegin(sql)) return sql;
   if (beginsReadOnly(sql)) return "BEGIN DEFERRED";
   if (BEGIN_CONCURRENT.test(sql)) return "BEGIN IMMEDIATE";
   return sql;

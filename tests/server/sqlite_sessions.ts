@@ -7,7 +7,12 @@ import { DatabaseError, messageOf } from "../../lib/base/errors.ts";
 import { STORED_SQL_MAX } from "../../lib/base/limits.ts";
 import type { PipelineRequest, PipelineResponse, Sessions } from "../../lib/session/types.ts";
 import { stepRuns, type StepState } from "../../lib/wire/hrana/batch.ts";
-import { encodeError, encodeOk, type StepResult } from "../../lib/wire/hrana/encode.ts";
+import {
+  encodeColumns,
+  encodeError,
+  encodeOk,
+  type StepResult,
+} from "../../lib/wire/hrana/encode.ts";
 import type {
   Batch,
   DescribeResult,
@@ -122,7 +127,7 @@ function execute(stream: Stream, stmt: Statement): StatementResult {
     string,
     SQLInputValue
   >;
-  const base = { cols, affectedRowCount: 0, lastInsertRowid: undefined };
+  const base = { colsJson: encodeColumns(cols), affectedRowCount: 0, lastInsertRowid: undefined };
   if (cols.length === 0) {
     const { changes, lastInsertRowid } = statement.run(named, ...args);
     return {
@@ -168,7 +173,12 @@ function describe(stream: Stream, source: SqlSource): DescribeResult {
     name,
     decltype: type ?? null,
   }));
-  return { params: [], cols, isExplain: false, isReadonly: cols.length > 0 };
+  return {
+    params: [],
+    colsJson: encodeColumns(cols),
+    isExplain: false,
+    isReadonly: cols.length > 0,
+  };
 }
 
 const NAMES = new Map([[1, "SQLITE_ERROR"], [5, "SQLITE_BUSY"], [19, "SQLITE_CONSTRAINT"]]);

@@ -1,6 +1,12 @@
 import { expect, test } from "bun:test";
 import { DatabaseError } from "../../lib/base/errors.ts";
-import { encodeError, encodeOk, encodePipeline, jsonText } from "../../lib/wire/hrana/encode.ts";
+import {
+  encodeColumns,
+  encodeError,
+  encodeOk,
+  encodePipeline,
+  jsonText,
+} from "../../lib/wire/hrana/encode.ts";
 import type { Json, JsonPart } from "../../lib/wire/hrana/types.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -11,7 +17,12 @@ function parse(json: Json): any {
 test("the result of a statement carries its rows as they are", () => {
   const rowsJson = '[[{"type":"integer","value":"1"}]]';
   const cols = [{ name: 'a "b"', decltype: "INT" }, { name: "\ud800", decltype: null }];
-  const result = { cols, rowsJson, affectedRowCount: 3, lastInsertRowid: 2n ** 62n };
+  const result = {
+    colsJson: encodeColumns(cols),
+    rowsJson,
+    affectedRowCount: 3,
+    lastInsertRowid: 2n ** 62n,
+  };
   expect(parse(encodeOk({ type: "execute", result }))).toEqual({
     type: "ok",
     response: {
@@ -27,7 +38,12 @@ test("the result of a statement carries its rows as they are", () => {
 });
 
 test("each step of a batch has a result, an error, or neither", () => {
-  const result = { cols: [], rowsJson: "[]", affectedRowCount: 0, lastInsertRowid: undefined };
+  const result = {
+    colsJson: "[]",
+    rowsJson: "[]",
+    affectedRowCount: 0,
+    lastInsertRowid: undefined,
+  };
   const error = new DatabaseError("SQLITE", "UNIQUE constraint failed: t.a", {
     sqliteName: "SQLITE_CONSTRAINT",
   });
@@ -57,7 +73,12 @@ test("a description names parameters and columns", () => {
   const cols = [{ name: "a", decltype: "TEXT" }];
   const text = encodeOk({
     type: "describe",
-    result: { params: [":a", null], cols, isExplain: false, isReadonly: true },
+    result: {
+      params: [":a", null],
+      colsJson: encodeColumns(cols),
+      isExplain: false,
+      isReadonly: true,
+    },
   });
   expect(parse(text).response).toEqual({
     type: "describe",
@@ -100,7 +121,7 @@ test("an error tells its outcome only where the code does not", () => {
 test("rows that are bytes stay the very bytes, and what is around them joins them", () => {
   const row = new TextEncoder().encode('[{"type":"text","value":"ä"}]');
   const rowsJson: Json = ["[", row, "]"];
-  const result = { cols: [], rowsJson, affectedRowCount: 0, lastInsertRowid: undefined };
+  const result = { colsJson: "[]", rowsJson, affectedRowCount: 0, lastInsertRowid: undefined };
   const text = { ...result, rowsJson: jsonText(rowsJson) };
   for (
     const asText of [

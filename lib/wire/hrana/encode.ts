@@ -94,7 +94,7 @@ export function encodeErrorBody(error: DatabaseError): string {
 /** The `result` of an `execute`, and of a step of a batch. */
 function addStatementResult(out: Joiner, result: StatementResult): void {
   const rowid = result.lastInsertRowid === undefined ? "null" : `"${result.lastInsertRowid}"`;
-  out.add(`{"cols":${encodeColumns(result.cols)},"rows":`);
+  out.add(`{"cols":${result.colsJson},"rows":`);
   out.add(result.rowsJson);
   out.add(`,"affected_row_count":${result.affectedRowCount},"last_insert_rowid":${rowid}}`);
 }
@@ -117,7 +117,7 @@ function addBatchResult(out: Joiner, steps: readonly StepResult[]): void {
 /** The `result` of a `describe`. */
 function encodeDescribeResult(result: DescribeResult): string {
   const params = result.params.map((name) => `{"name":${JSON.stringify(name)}}`).join(",");
-  return `{"params":[${params}],"cols":${encodeColumns(result.cols)}` +
+  return `{"params":[${params}],"cols":${result.colsJson}` +
     `,"is_explain":${result.isExplain},"is_readonly":${result.isReadonly}}`;
 }
 
@@ -169,7 +169,8 @@ function addResponse(out: Joiner, response: StreamResponse): void {
   }
 }
 
-function encodeColumns(cols: readonly Column[]): string {
+/** The columns of a result. */
+export function encodeColumns(cols: readonly Column[]): string {
   let text = "[";
   for (const col of cols) {
     if (text !== "[") text += ",";

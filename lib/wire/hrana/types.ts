@@ -88,7 +88,8 @@ export type Json = string | readonly JsonPart[];
 
 /** What a statement gave. */
 export interface StatementResult {
-  readonly cols: readonly Column[];
+  /** The JSON of an array of columns. */
+  readonly colsJson: string;
   /** The JSON of an array of rows, each an array of Hrana values; `[]` when there are none. */
   readonly rowsJson: Json;
   readonly affectedRowCount: number;
@@ -100,7 +101,8 @@ export interface StatementResult {
 export interface DescribeResult {
   /** The names of the parameters, with their prefix, in order; null for one without a name. */
   readonly params: readonly (string | null)[];
-  readonly cols: readonly Column[];
+  /** The JSON of an array of columns. */
+  readonly colsJson: string;
   readonly isExplain: boolean;
   readonly isReadonly: boolean;
 }
