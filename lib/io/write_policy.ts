@@ -9,19 +9,25 @@ export type WriteMode = "direct" | "pool";
 
 /** A write above this size always goes through the pool, and tells nothing of the disk's speed. */
 export const DIRECT_BYTES_MAX = 128 * 1024;
-/** The median pool write must be faster than this for the calling thread to be tried. */
-const FAST_MS = 0.5;
+/**
+ * The median pool write must be faster than this for the calling thread to be tried. It is generous:
+ * what the pool takes includes how long the calling thread was busy with other things, and only a
+ * try shows what the disk itself takes.
+ */
+const FAST_MS = 1.5;
 /** One direct write slower than this ends the use of the calling thread. */
-const SLOW_ONCE_MS = 5;
+const SLOW_ONCE_MS = 25;
 /** So does a moving average above this. */
-const SLOW_AVERAGE_MS = 1;
-const AVERAGE_WEIGHT = 1 / 8;
+const SLOW_AVERAGE_MS = 0.6;
+const AVERAGE_WEIGHT = 1 / 16;
+/** What a single stall counts for at most: disks have them now and then, and writes wait anyway. */
+const STALL_MS = 4;
 /** Pool writes that are looked at before the first try. */
 const PROBE_WRITES_MIN = 16;
 /** Each failed try doubles the wait for the next one, up to this number of pool writes. */
 const PROBE_WRITES_MAX = 4096;
 /** After this many direct writes a try counts as a success, and the doubling starts anew. */
-const SETTLED_WRITES = 1024;
+const SETTLED_WRITES = 256;
 
 /** The policy of one disk. Pure: it is told the durations. */
 export class WritePolicy {
@@ -46,10 +52,6 @@ export class WritePolicy {
   }
 
   #recordPool(durationMs: number): void {
-    if (durationMs > SLOW_ONCE_MS) {
-      this.#restart("pool");
-      return;
-    }
     this.#writes++;
     if (durationMs < FAST_MS) this.#fastWrites++;
     if (this.#writes < this.#probeAfter) return;
@@ -58,7 +60,7 @@ export class WritePolicy {
 
   #recordDirect(durationMs: number): void {
     this.#writes++;
-    this.#averageMs += (durationMs - this.#averageMs) * AVERAGE_WEIGHT;
+    this.#averageMs += (Math.min(durationMs, STALL_MS) - this.#averageMs) * AVERAGE_WEIGHT;
     if (durationMs > SLOW_ONCE_MS || this.#averageMs > SLOW_AVERAGE_MS) {
       this.#probeAfter = Math.min(this.#probeAfter * 2, PROBE_WRITES_MAX);
       this.#restart("pool");
