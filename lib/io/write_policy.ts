@@ -10,9 +10,9 @@ export type WriteMode = "direct" | "pool";
 /** A write above this size always goes through the pool, and tells nothing of the disk's speed. */
 export const DIRECT_BYTES_MAX = 128 * 1024;
 /**
- * The median pool write must be faster than this for the calling thread to be tried. It is generous:
- * what the pool takes includes how long the calling thread was busy with other things, and only a
- * try shows what the disk itself takes.
+ * The median pool write must be faster than this for the calling thread to be tried. What the pool
+ * takes includes how long the calling thread was busy with other things: only a try shows what the
+ * disk itself takes.
  */
 const FAST_MS = 1.5;
 /** One direct write slower than this ends the use of the calling thread. */
