@@ -4,10 +4,11 @@
  */
 import { DatabaseError } from "../base/errors.ts";
 import type { HttpReply, HttpRequest } from "../io/http.ts";
-import type { Sessions } from "../session/types.ts";
+import type { PipelineRequest, Sessions } from "../session/types.ts";
 import { decodePipeline } from "../wire/hrana/decode.ts";
 import { encodePipeline, jsonBytes } from "../wire/hrana/encode.ts";
-import type { Json } from "../wire/hrana/types.ts";
+import { looksLikeLongOneShot } from "../wire/hrana/outline.ts";
+import type { Json, PipelineBody, StreamRequest } from "../wire/hrana/types.ts";
 import type { Proxy } from "./proxy.ts";
 import { jsonReply } from "./replies.ts";
 
@@ -25,12 +26,38 @@ export async function handlePipeline(
 ): Promise<HttpReply> {
   const bytes = await request.body();
   const text = decodeText(bytes);
-  const pipeline = { ...decodePipeline(text), text, wantsBody: true };
+  const pipeline = looksLikeLongOneShot(text)
+    ? new LongPipeline(text)
+    : { ...decodePipeline(text), text, wantsBody: true };
   const run = async () => {
     const { baton, results, body } = await sessions.pipeline(pipeline);
     return jsonReply(200, body ?? bodyOf(encodePipeline(baton, undefined, results)));
   };
   return await proxy.run(request, bytes, run);
+}
+
+/** A pipeline that is decoded when somebody asks what is in it. */
+class LongPipeline implements PipelineRequest {
+  readonly text: string;
+  readonly isLong = true;
+  readonly wantsBody = true;
+  #body: PipelineBody | undefined;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get baton(): string | undefined {
+    return this.#decoded().baton;
+  }
+
+  get requests(): readonly StreamRequest[] {
+    return this.#decoded().requests;
+  }
+
+  #decoded(): PipelineBody {
+    return this.#body ??= decodePipeline(this.text);
+  }
 }
 
 /** Text stays text: it is cheaper to join with the head of the reply. */

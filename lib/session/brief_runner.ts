@@ -69,8 +69,8 @@ export class BriefRunner {
   }
 
   /** Whether `run` would try: the same statement proved brief, or is to be looked at now. */
-  mayRun(requests: readonly StreamRequest[]): boolean {
-    const stmt = onlyStatement(requests);
+  mayRun(job: Pick<Job, "requests" | "isLong">): boolean {
+    const stmt = job.isLong === true ? undefined : onlyStatement(job.requests);
     if (stmt === undefined || typeof stmt.sql !== "string") return false;
     const { sql } = stmt;
     if (sql.length > BRIEF_SQL_CHARS_MAX) return false;
@@ -84,8 +84,8 @@ export class BriefRunner {
   }
 
   /**
-   * Runs a pipeline of one statement, whose requests `mayRun` accepted. A job that writes must hold
-   * the write turn.
+   * Runs a pipeline of one statement, which `mayRun` accepted. A job that writes must hold the
+   * write turn.
    *
    * @returns Undefined when it is not brief after all: nothing of it was done.
    */

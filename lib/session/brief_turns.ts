@@ -41,7 +41,7 @@ export class BriefTurns {
   /** Requests got the turn, which they share. */
   take(pendings: readonly Pending[], grant: number): void {
     const brief = this.#brief();
-    if (!pendings.every(({ job }) => brief.mayRun(job.requests))) {
+    if (!pendings.every(({ job }) => brief.mayRun(job))) {
       this.#events.dispatch(pendings, grant);
       return;
     }
@@ -83,7 +83,7 @@ export class BriefTurns {
     untilMs: number,
   ): readonly Pending[] {
     const brief = this.#brief();
-    const long = pendings.findIndex(({ job }) => !brief.mayRun(job.requests));
+    const long = pendings.findIndex(({ job }) => !brief.mayRun(job));
     const jobs = (long < 0 ? pendings : pendings.slice(0, long)).map(({ job }) => job);
     let done = 0;
     if (jobs.length > 1) {

@@ -110,6 +110,8 @@ export class Executor {
 
   /** Runs a job to its end, or to the point where it needs the write turn. */
   #start(job: Job, holdsTurn: boolean): JobResult | undefined {
+    if (job.fault !== undefined) return refusal(job, fromPlain(job.fault));
+    if (job.isMisjudged === true) return { ...undone(job), isMisjudged: true };
     let context: StreamContext;
     try {
       context = this.#contextFor(job);
@@ -274,10 +276,16 @@ function rollback(connection: Connection): void {
 }
 
 function refusal(job: Job, error: unknown): JobResult {
+  const refused = asPlain(error instanceof NotHereError ? error.reason : error);
+  return { ...undone(job), refused };
+}
+
+/** Nothing of the job was done. */
+function undone(job: Job): JobResult {
   return {
     id: job.id,
     results: [],
-    refused: asPlain(error instanceof NotHereError ? error.reason : error),
+    refused: undefined,
     seq: 0,
     captured: false,
     open: false,

@@ -1,6 +1,6 @@
 import type { DatabaseError } from "../base/errors.ts";
 import type { Stream } from "./streams.ts";
-import type { PipelineResponse } from "./types.ts";
+import type { PipelineRequest, PipelineResponse } from "./types.ts";
 import type { Job, JobResult } from "./worker_messages.ts";
 
 /** Where and how a pipeline runs. */
@@ -16,6 +16,7 @@ export interface Place {
 
 /** A pipeline on its way from its request to its answer. */
 export interface Pending extends Place {
+  readonly request: PipelineRequest;
   readonly job: Job;
   /** Until when it must have come to a worker. */
   readonly deadlineMs: number;

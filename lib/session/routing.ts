@@ -1,6 +1,8 @@
 /** Where a pipeline may run, judged from its text alone; the worker has the last word. */
 import { looksReadOnly } from "../database/leading_keyword.ts";
+import { looksLikeWriteIn } from "../wire/hrana/outline.ts";
 import type { SqlSource, StreamRequest } from "../wire/hrana/types.ts";
+import type { PipelineRequest } from "./types.ts";
 
 const READ_ONLY_TRANSACTION = /^\s*begin\s+(transaction\s+)?readonly\s*;?\s*$/i;
 const LOGGED_SQL_CHARS = 120;
@@ -10,6 +12,25 @@ const LOWER_B = "b".charCodeAt(0);
 const SPACE = " ".charCodeAt(0);
 /** There is white space beyond it. */
 const ASCII_MAX = 0x7f;
+
+/** Whether a pipeline closes the stream it opens, and whether it should wait for the write turn. */
+export interface Shape {
+  readonly oneShot: boolean;
+  readonly write: boolean;
+}
+
+/**
+ * The shape of a pipeline; a long one is not decoded for it.
+ *
+ * @param writable Whether it may write where it runs.
+ */
+export function shapeOf(request: PipelineRequest, writable: boolean): Shape {
+  const isLong = request.isLong === true;
+  const oneShot = isLong || isOneShot(request.requests);
+  if (!writable) return { oneShot, write: false };
+  const write = isLong ? looksLikeWriteIn(request.text!) : looksLikeWrite(request.requests);
+  return { oneShot, write };
+}
 
 /** Whether the pipeline closes the stream it opens. */
 export function isOneShot(requests: readonly StreamRequest[]): boolean {

@@ -24,8 +24,9 @@ import type { BriefRunner } from "./brief_runner.ts";
 import { BriefTurns } from "./brief_turns.ts";
 import type { Reader } from "./long_readers.ts";
 import type { Pending, Place } from "./pending.ts";
+import { asDecoded, newJob } from "./job.ts";
 import { fromPlain, toPlain } from "./plain_error.ts";
-import { firstSql, isOneShot, looksLikeWrite, mayRunOnFollower } from "./routing.ts";
+import { firstSql, mayRunOnFollower, shapeOf } from "./routing.ts";
 import { type Stream, type StreamEnd, streamEndError, Streams } from "./streams.ts";
 import type { PipelineRequest, PipelineResponse, Sessions } from "./types.ts";
 import type { FromWorker, Job, JobResult } from "./worker_messages.ts";
@@ -91,8 +92,10 @@ export class SessionManager implements Sessions {
   pipeline(request: PipelineRequest): Promise<PipelineResponse> {
     return new Promise((resolve, reject) => {
       if (this.#stopped) throw new DatabaseError("SHUTTING_DOWN", "The node stops");
-      if (request.baton === undefined) this.#openPipeline(request, resolve, reject);
-      else this.#resumePipeline(request.baton, request, resolve, reject);
+      const isLong = request.isLong === true && this.#replica.mode === "leading";
+      const known = isLong ? request : asDecoded(request);
+      if (isLong || known.baton === undefined) this.#openPipeline(known, resolve, reject);
+      else this.#resumePipeline(known.baton, known, resolve, reject);
     });
   }
 
@@ -205,8 +208,7 @@ export class SessionManager implements Sessions {
     if (!leading && !(this.#replica.followsData && mayRunOnFollower(request.requests))) {
       throw this.#notLeader();
     }
-    const oneShot = isOneShot(request.requests);
-    const write = leading && looksLikeWrite(request.requests);
+    const { oneShot, write } = shapeOf(request, leading);
     const worker = oneShot && write ? WRITER : this.#pool.pick();
     const stream = oneShot ? undefined : this.#streams.open(worker, leading, this.#clock.nowMs());
     if (stream !== undefined) this.#pool.streams(worker, 1);
@@ -252,17 +254,10 @@ export class SessionManager implements Sessions {
   ): Pending {
     const id = ++this.#lastJobId;
     const { stream, leading } = place;
-    const job: Job = {
-      id,
-      streamId: stream?.id,
-      requests: request.requests,
-      text: request.text,
-      writable: leading,
-      wantsBody: request.wantsBody,
-    };
     const pending: Pending = {
       ...place,
-      job,
+      request,
+      job: newJob(id, stream?.id, request, leading),
       deadlineMs: this.#deadline(LEADER_WAIT_MS),
       dispatched: false,
       confirmed: undefined,
@@ -323,7 +318,7 @@ export class SessionManager implements Sessions {
   #runRead(pending: Pending): void {
     const { job, stream } = pending;
     const brief = this.#options.brief();
-    if (stream === undefined && brief.mayRun(job.requests)) {
+    if (stream === undefined && brief.mayRun(job)) {
       pending.dispatched = true;
       const result = brief.run(job);
       if (result !== undefined) return this.#done(pending.worker, [result]);
@@ -364,6 +359,11 @@ export class SessionManager implements Sessions {
     }
     if (result.refused !== undefined) {
       this.#refuse(pending, this.#withLeader(fromPlain(result.refused)));
+      return;
+    }
+    if (result.isMisjudged === true) {
+      this.#pending.delete(result.id);
+      this.pipeline(asDecoded(pending.request)).then(pending.resolve, pending.reject);
       return;
     }
     pending.result = result;

@@ -10,6 +10,11 @@ export interface PipelineRequest {
   readonly requests: readonly StreamRequest[];
   /** The text that it was decoded from, which crosses to another thread for less. */
   readonly text?: string;
+  /**
+   * Whether the text looks like one that `looksLikeLongOneShot`. Then the other members may be
+   * decoded only when they are asked for.
+   */
+  readonly isLong?: boolean;
   /** Whether large results may come as the body of the reply, which spares copying them. */
   readonly wantsBody?: boolean;
 }

@@ -6,6 +6,8 @@
  */
 import { decodePipeline } from "../wire/hrana/decode.ts";
 import type { Json, StreamRequest, Value } from "../wire/hrana/types.ts";
+import { asPlain } from "./plain_error.ts";
+import { isOneShot } from "./routing.ts";
 import type { FromWorker, Job, JobResult, ToWorker } from "./worker_messages.ts";
 
 /** JSON has none of its own outside of strings, where it is escaped. */
@@ -61,22 +63,36 @@ export function unpack<Message>(data: unknown): Message {
 function packTexts({ type, jobs, grant }: Run): string {
   const heads: JobHead[] = [];
   let texts = "";
-  for (const { text, requests: _, ...head } of jobs) {
-    heads.push({ ...head, chars: text!.length });
+  // The requests of a long text are decoded when they are touched.
+  for (const { id, streamId, writable, isLong, wantsBody, text } of jobs) {
+    heads.push({ id, streamId, writable, isLong, wantsBody, chars: text!.length });
     texts += text;
   }
   return JSON.stringify({ type, grant, jobs: heads }) + END_OF_HEAD + texts;
 }
 
-/** The texts were decoded before, so that this cannot fail. */
 function unpackTexts(head: object, data: string, end: number): object {
   const { jobs, ...message } = head as { jobs: JobHead[] };
   let at = end + 1;
   const unpacked = jobs.map(({ chars, ...job }) => {
     const text = data.slice(at, at += chars);
-    return { ...job, requests: decodePipeline(text).requests };
+    return job.isLong === true ? unpackLong(job, text) : { ...job, ...decoded(text) };
   });
   return { ...message, jobs: unpacked };
+}
+
+function decoded(text: string): { requests: readonly StreamRequest[] } {
+  return { requests: decodePipeline(text).requests };
+}
+
+/** A text that nobody decoded before: it may be refused, or not be a one-shot pipeline. */
+function unpackLong(job: Omit<JobHead, "chars">, text: string): Job {
+  try {
+    const { baton, requests } = decodePipeline(text);
+    return { ...job, requests, isMisjudged: baton !== undefined || !isOneShot(requests) };
+  } catch (error) {
+    return { ...job, requests: [], fault: asPlain(error) };
+  }
 }
 
 function packResults({ results, ...message }: Done): string {

@@ -22,6 +22,12 @@ export interface Job {
   readonly text?: string | undefined;
   /** False on a follower: a statement that writes is refused. */
   readonly writable: boolean;
+  /** Whether the text was not decoded on its way, and is only taken for a one-shot pipeline. */
+  readonly isLong?: boolean | undefined;
+  /** Why a long text was refused, when it was decoded at last; there are no requests then. */
+  readonly fault?: PlainError;
+  /** Whether a long text turned out to be something else. */
+  readonly isMisjudged?: boolean;
   /** Whether large results may come as the body of the reply. */
   readonly wantsBody?: boolean | undefined;
 }
@@ -51,6 +57,8 @@ export interface JobResult {
   readonly open: boolean;
   /** Whether the stream is inside a transaction. */
   readonly inTransaction: boolean;
+  /** Whether nothing was done, since a long text is not what it was taken for. */
+  readonly isMisjudged?: boolean;
 }
 
 /** From the main thread to a worker: copies of whole databases. */

@@ -26,7 +26,7 @@ function known(runner: BriefRunner, statements: readonly (readonly [sql: string,
   return statements.map(([sql, ...args], at): Job => {
     const stmt = { sql, args, namedArgs: [], wantRows: true };
     const requests = [{ type: "execute", stmt }, { type: "close" }] as const;
-    expect(runner.mayRun(requests) || runner.mayRun(requests)).toBe(true);
+    expect(runner.mayRun({ requests }) || runner.mayRun({ requests })).toBe(true);
     return { id: at, streamId: undefined, requests, writable: true };
   });
 }
@@ -61,7 +61,7 @@ function withRunner(check: (fixture: Fixture) => void): void {
         const stmt = { sql, args, namedArgs: [], wantRows: true };
         const requests = [{ type: "execute", stmt }, { type: "close" }] as const;
         // A worker runs it the first time.
-        if (!runner.mayRun(requests) && !runner.mayRun(requests)) return undefined;
+        if (!runner.mayRun({ requests }) && !runner.mayRun({ requests })) return undefined;
         return runner.run({ id: 7, streamId: undefined, requests, writable });
       },
     });
@@ -88,8 +88,8 @@ test("a text that was not seen before is left to a worker", () => {
   withRunner(({ runner }) => {
     const stmt = { sql: "SELECT 1", args: [], namedArgs: [], wantRows: true };
     const requests = [{ type: "execute", stmt }, { type: "close" }] as const;
-    expect(runner.mayRun(requests)).toBe(false);
-    expect(runner.mayRun(requests)).toBe(true);
+    expect(runner.mayRun({ requests })).toBe(false);
+    expect(runner.mayRun({ requests })).toBe(true);
   });
 });
 

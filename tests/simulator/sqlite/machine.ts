@@ -383,7 +383,7 @@ export class SimulatedSqlite implements SimulatedMachine {
     const { path } = this.#files;
     const { library } = this.#sqlite;
     this.#brief ??= new BriefRunner({ library, databasePath: path, clock: STILL });
-    if (!this.#brief.mayRun(job.requests)) return undefined;
+    if (!this.#brief.mayRun(job)) return undefined;
     // Every other write goes the way of those that come together.
     const together = job.writable && job.id % 2 === 0
       ? this.#brief.runTogether([job], Infinity)
