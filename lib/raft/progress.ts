@@ -34,6 +34,8 @@ export class Progress {
   heardAtTick: number | undefined;
   /** The latest read round that the peer confirmed. */
   confirmedRound = 0;
+  /** The latest read round that waited for the peer's answer. */
+  decidedRound = 0;
   /** The tick from which its promise to elect nobody counts; -1 when there is none. */
   promisedAtTick = -1;
   /** It held everything that was committed at some moment, and has answered ever since. */

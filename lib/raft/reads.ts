@@ -2,15 +2,16 @@
  * Linearizable reads without the log (thesis, §6.4).
  *
  * A leader notes its commit index, then confirms by a round of heartbeats that a majority still
- * follows it. A round confirms only the reads that were asked for before it began. One round is
- * under way at a time; the reads that arrive meanwhile share the next one. A new leader does not
- * know what is committed until its own no-op is, so reads wait for that.
+ * follows it; it asks no more than a majority. A round confirms only the reads that were asked for
+ * before it began. One round is under way at a time; the reads that arrive meanwhile share the next
+ * one. A new leader does not know what is committed until its own no-op is, so reads wait for that.
  *
  * A follower asks its leader. Every ticket, local or on the wire, is used once.
  */
 import { hasQuorum, quorumValue } from "./quorum.ts";
-import { announceCommitTo, broadcastHeartbeats } from "./heartbeat.ts";
+import { announceCommitTo, askQuorum, broadcastHeartbeats } from "./heartbeat.ts";
 import { holdsLease, noteRound } from "./lease.ts";
+import type { Progress } from "./progress.ts";
 import {
   configurationOf,
   type Leadership,
@@ -73,30 +74,44 @@ export function flushReads(state: State): void {
   } else if (reads.waiting.length > 0 && holdsLease(state, leadership)) {
     answerAll(state, reads.waiting.splice(0), state.commitIndex, state.term);
   } else if (reads.waiting.length > 0 && reads.rounds.length === 0) {
-    startRound(state, leadership);
+    if (beginRound(state, leadership)) askQuorum(state, leadership);
   }
 }
 
 /**
- * Begins a round for every read that waits. Also called when a heartbeat is due: should messages
- * of an earlier round be lost, the later one confirms it as well.
+ * Begins a round for every read that waits, when a heartbeat is due: should messages of an earlier
+ * round be lost, the later one confirms it as well.
  */
 export function startRound(state: State, leadership: Leadership): void {
+  if (beginRound(state, leadership)) broadcastHeartbeats(state, leadership);
+}
+
+/** Returns whether there is something to ask the others. */
+function beginRound(state: State, leadership: Leadership): boolean {
   const { reads } = state;
-  if (!leadership.established || reads.waiting.length === 0) return;
+  if (!leadership.established || reads.waiting.length === 0) return false;
   const waiting = reads.waiting;
   reads.waiting = [];
   if (hasQuorum(configurationOf(state), (id) => id === state.id)) {
     answerAll(state, waiting, state.commitIndex, state.term);
-    return;
+    return false;
   }
   reads.round++;
   noteRound(state, leadership);
   reads.rounds.push({ round: reads.round, index: state.commitIndex, reads: waiting });
-  broadcastHeartbeats(state, leadership);
+  return true;
 }
 
-/** A peer confirmed a round: answers what a quorum has confirmed. */
+/** A peer confirmed a round. */
+export function onRoundConfirmed(state: State, leadership: Leadership, peer: Progress): void {
+  const oldest = state.reads.rounds[0];
+  if (oldest !== undefined && oldest.round <= peer.confirmedRound) {
+    peer.decidedRound = peer.confirmedRound;
+  }
+  confirmRounds(state, leadership);
+}
+
+/** Answers what a quorum has confirmed. */
 export function confirmRounds(state: State, leadership: Leadership): void {
   const { reads } = state;
   if (reads.rounds.length === 0) return;

@@ -6,7 +6,7 @@ import { advanceCommit } from "./commit.ts";
 import { confirmLease } from "./lease.ts";
 import type { Progress } from "./progress.ts";
 import { notePeerRecovery } from "./recovery.ts";
-import { confirmRounds } from "./reads.ts";
+import { onRoundConfirmed } from "./reads.ts";
 import { type Leadership, send, type State } from "./state.ts";
 import { continueTransfer } from "./transfer.ts";
 import type { LogIndex, Message, NodeId } from "./types.ts";
@@ -97,7 +97,7 @@ export function onHeartbeatResponse(
   if (round > peer.confirmedRound && round <= state.reads.round) {
     peer.confirmedRound = round;
     confirmLease(leadership, peer, round);
-    confirmRounds(state, leadership);
+    onRoundConfirmed(state, leadership, peer);
   }
   if (peer.state !== "replicate") {
     // The probe, or its answer, may be lost.
