@@ -13,11 +13,11 @@ export interface HttpRequest {
   /** The value of a header. @param name In lower case. */
   header(name: string): string | undefined;
   /**
-   * Reads the body; at most once.
+   * Reads the body; at most once. It comes at once when it is there already.
    *
    * @throws {DatabaseError} TOO_LARGE above `HTTP_BODY_BYTES_MAX`; PROTOCOL when it is cut short.
    */
-  body(): Promise<Uint8Array>;
+  body(): Promise<Uint8Array> | Uint8Array;
 }
 
 /** The reply to a request. */

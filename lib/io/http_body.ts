@@ -57,18 +57,13 @@ export class HttpBody {
   }
 
   /**
-   * All of it, once it is there.
+   * All of it, once it is there; at once when it is.
    *
    * @throws {DatabaseError} TOO_LARGE above the bound; PROTOCOL when it is cut short.
    */
-  async bytes(): Promise<Uint8Array> {
-    if (this.#error === undefined && !this.isDone) {
-      await new Promise<void>((resolve) => this.#settle = resolve);
-    }
-    if (this.#error !== undefined) throw this.#error;
-    const parts = this.#parts;
-    this.#parts = [];
-    return parts.length === 1 ? parts[0]! : concat(parts);
+  bytes(): Promise<Uint8Array> | Uint8Array {
+    if (this.#error !== undefined || this.isDone) return this.#taken();
+    return new Promise<void>((resolve) => this.#settle = resolve).then(() => this.#taken());
   }
 
   /**
@@ -86,6 +81,13 @@ export class HttpBody {
     }
     if (this.isDone) this.#settle?.();
     return at;
+  }
+
+  #taken(): Uint8Array {
+    if (this.#error !== undefined) throw this.#error;
+    const parts = this.#parts;
+    this.#parts = [];
+    return parts.length === 1 ? parts[0]! : concat(parts);
   }
 
   #take(bytes: Uint8Array, at: number): number {

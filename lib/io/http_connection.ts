@@ -69,7 +69,7 @@ class Request implements HttpRequest {
     return this.head.headers.get(name);
   }
 
-  body(): Promise<Uint8Array> {
+  body(): Promise<Uint8Array> | Uint8Array {
     if (this.head.expectsContinue && !this.content.isDone) this.#onBodyWanted();
     return this.content.bytes();
   }

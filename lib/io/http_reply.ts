@@ -1,11 +1,12 @@
 /** Writes the replies of the HTTP server. */
-import { Buffer } from "node:buffer";
 import { concat } from "../base/bytes.ts";
 import type { HttpReply } from "./http.ts";
 import type { HttpHeadError } from "./http_head.ts";
 
 /** A body up to this size goes into one piece with its head. */
 const JOIN_BYTES_MAX = 64 * 1024;
+/** Where short replies are put together; what leaves is a copy. */
+const scratch = new Uint8Array(JOIN_BYTES_MAX);
 const MS_PER_SECOND = 1_000;
 const NO_BYTES = new Uint8Array(0);
 const encoder = new TextEncoder();
@@ -59,11 +60,28 @@ function dateNow(): string {
   return dateText;
 }
 
+/** The beginning of a head without headers of its own: most replies share it for a second. */
+let lastStatus = 0;
+let lastType = "";
+let lastSecond = -1;
+let lastHead = "";
+
+function headStart({ status, contentType }: HttpReply): string {
+  const date = dateNow();
+  if (status !== lastStatus || contentType !== lastType || dateSecond !== lastSecond) {
+    lastStatus = status;
+    lastType = contentType;
+    lastSecond = dateSecond;
+    lastHead = `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n` +
+      `content-type: ${contentType}\r\ndate: ${date}\r\n`;
+  }
+  return lastHead;
+}
+
 /** The head of a reply, without what says how long the body is. */
 export function headText(reply: HttpReply, keepAlive: boolean): string {
-  const { status, contentType, headers } = reply;
-  let text = `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n` +
-    `content-type: ${contentType}\r\ndate: ${dateNow()}\r\n`;
+  let text = headStart(reply);
+  const { headers } = reply;
   for (const name in headers) text += `${name}: ${headers[name]}\r\n`;
   return keepAlive ? text : `${text}connection: close\r\n`;
 }
@@ -81,10 +99,22 @@ export function encodeReply(
   const head = headText(reply, how.keepAlive);
   const body = reply.body as string | Uint8Array;
   if (typeof body === "string") {
-    const length = `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
-    return [encoder.encode(how.withBody ? head + length + body : head + length)];
+    if (how.withBody) {
+      const whole = encodeAscii(`${head}content-length: ${body.length}\r\n\r\n${body}`);
+      if (whole !== undefined) return [whole];
+    }
+    const bytes = encoder.encode(body);
+    const text = encoder.encode(`${head}content-length: ${bytes.length}\r\n\r\n`);
+    return how.withBody ? [concat([text, bytes])] : [text];
   }
   const text = encoder.encode(`${head}content-length: ${body.length}\r\n\r\n`);
   const bytes = how.withBody ? body : NO_BYTES;
   return bytes.length > JOIN_BYTES_MAX ? [text, bytes] : [concat([text, bytes])];
+}
+
+/** The bytes of a text that is short and all ASCII, whose size is therefore known before. */
+function encodeAscii(text: string): Uint8Array | undefined {
+  if (text.length > scratch.length) return undefined;
+  const { read, written } = encoder.encodeInto(text, scratch);
+  return read === text.length && written === text.length ? scratch.slice(0, written) : undefined;
 }

@@ -4,7 +4,7 @@
  */
 import { DatabaseError } from "../base/errors.ts";
 import type { HttpReply, HttpRequest } from "../io/http.ts";
-import type { PipelineRequest, Sessions } from "../session/types.ts";
+import type { PipelineRequest, PipelineResponse, Sessions } from "../session/types.ts";
 import { decodePipeline } from "../wire/hrana/decode.ts";
 import { encodePipeline, jsonBytes } from "../wire/hrana/encode.ts";
 import { looksLikeLongOneShot } from "../wire/hrana/outline.ts";
@@ -19,21 +19,32 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  *
  * @throws {DatabaseError} when the pipeline was refused as a whole.
  */
-export async function handlePipeline(
+export function handlePipeline(
   request: HttpRequest,
   sessions: Sessions,
   proxy: Proxy,
 ): Promise<HttpReply> {
-  const bytes = await request.body();
+  const body = request.body();
+  // Most bodies are there: what need not wait is not made to wait for a promise.
+  if (!(body instanceof Promise)) return runPipeline(request, body, sessions, proxy);
+  return body.then((bytes) => runPipeline(request, bytes, sessions, proxy));
+}
+
+function runPipeline(
+  request: HttpRequest,
+  bytes: Uint8Array,
+  sessions: Sessions,
+  proxy: Proxy,
+): Promise<HttpReply> {
   const text = decodeText(bytes);
   const pipeline = looksLikeLongOneShot(text)
     ? new LongPipeline(text)
     : { ...decodePipeline(text), text, wantsBody: true };
-  const run = async () => {
-    const { baton, results, body } = await sessions.pipeline(pipeline);
-    return jsonReply(200, body ?? bodyOf(encodePipeline(baton, undefined, results)));
-  };
-  return await proxy.run(request, bytes, run);
+  return proxy.run(request, bytes, () => sessions.pipeline(pipeline).then(replyTo));
+}
+
+function replyTo({ baton, results, body }: PipelineResponse): HttpReply {
+  return jsonReply(200, body ?? bodyOf(encodePipeline(baton, undefined, results)));
 }
 
 /** A pipeline that is decoded when somebody asks what is in it. */
