@@ -13,6 +13,7 @@ import { plotsOf } from "./plots.ts";
 import { measureRecovery, type RecoveryResult } from "./recovery.ts";
 import { describeMachine, formatResult, type Result, type Row } from "./report.ts";
 import { formatShows } from "./shows.ts";
+import { formatStability, measureStability, plotStability } from "./stability.ts";
 import { type ClusterSystem, SCHEMA, type Variant, type Workload } from "./systems/system.ts";
 
 const FAILOVER_ROUNDS = 10;
@@ -168,6 +169,12 @@ try {
     publish(options, name, formatGrowth(growth), {
       [`${name}.json`]: JSON.stringify(growth, null, 2),
       [`${name}.svg`]: plotGrowth(growth),
+    });
+  } else if (options.stability !== undefined) {
+    const stability = await measureStability(options.stability, options);
+    publish(options, "stability", formatStability(stability), {
+      "stability.json": JSON.stringify(stability, null, 2),
+      "stability.svg": plotStability(stability),
     });
   } else {
     const result = await run(options);

@@ -22,6 +22,7 @@ const HELP = `bun run bench [options]
                      ${FAILOVER},${RECOVERY}, or their beginnings: insert,transaction,read,scan
                      (default: all)
   --growth NAME      of ${GROWTHS.join(",")}: how our cost grows with it, instead of all that
+  --stability N      inserts for N minutes at 70 % of the highest rate, instead of all that
   --seconds N        length of one measurement (default: 5)
   --repeats N        measurements of each; the median counts (default: 3)
   --nodes N          nodes of each cluster (default: 3)
@@ -40,6 +41,8 @@ export interface Options {
   readonly failover: boolean;
   readonly recovery: boolean;
   readonly growth: Growth | undefined;
+  /** Minutes of a stability run. */
+  readonly stability: number | undefined;
   readonly seconds: number;
   readonly repeats: number;
   readonly nodes: number;
@@ -57,6 +60,7 @@ export function readOptions(): Options {
       against: { ...text, default: "rqlite,sqlite" },
       workloads: { ...text, default: `insert,transaction,read,scan,${FAILOVER},${RECOVERY}` },
       growth: text,
+      stability: text,
       seconds: { ...text, default: "5" },
       repeats: { ...text, default: "3" },
       nodes: { ...text, default: "3" },
@@ -70,7 +74,7 @@ export function readOptions(): Options {
     console.log(HELP);
     process.exit(0);
   }
-  const positive = (name: "seconds" | "repeats" | "nodes" | "rows") => {
+  const positive = (name: "seconds" | "repeats" | "nodes" | "rows" | "stability") => {
     const value = Number(values[name]);
     if (value > 0) return value;
     throw new Error(`--${name} must be a number above 0, not ${values[name]}`);
@@ -87,13 +91,16 @@ export function readOptions(): Options {
   const built = existsSync(`${ROOT}dist/dqlite`);
   const command = values.dqlite?.split(" ") ??
     (built ? [`${ROOT}dist/dqlite`] : [process.execPath, `${ROOT}cli.ts`]);
-  const names = growth === undefined ? values.against.split(",").filter((name) => name !== "") : [];
+  const stability = values.stability === undefined ? undefined : positive("stability");
+  const alone = growth !== undefined || stability !== undefined;
+  const names = !alone ? values.against.split(",").filter((name) => name !== "") : [];
   return {
     systems: [new Dqlite(nodes, command), ...peers(names, nodes)],
     workloads: WORKLOADS.filter(({ name, kind }) => wanted.includes(name) || wanted.includes(kind)),
     failover: wanted.includes(FAILOVER),
     recovery: wanted.includes(RECOVERY),
     growth,
+    stability,
     seconds: positive("seconds"),
     repeats: positive("repeats"),
     nodes,
