@@ -182,15 +182,16 @@ export class SnapshotInstall {
   }
 
   /**
-   * The first entry that a snapshot must hold to be of use. The databases do not go back, but for a
-   * log that was cut behind them: of two voters, the leader may only learn with this node's help
-   * that all that they hold is committed. It holds that, as every leader does, and sends it again.
+   * The first entry that a snapshot must hold to be of use. The databases do not go back, unless
+   * they are given up already, or the log was cut behind them: the leader may only learn with this
+   * node's help that all that they held is committed, or be in the middle of a batch that no later
+   * snapshot can hold. It has all of that in its log, as every leader does, and sends it again.
    */
   #least(): LogIndex {
-    const { log } = this.#options;
+    const { log, machine } = this.#options;
     const appliedIndex = this.#host.appliedIndex();
     const isAhead = log.recovering && appliedIndex > log.lastIndex;
-    return Math.max(1, log.baseIndex, isAhead ? 1 : appliedIndex);
+    return Math.max(1, log.baseIndex, isAhead || machine.installing ? 1 : appliedIndex);
   }
 
   #begin(base: SnapshotBase, least: LogIndex, proceed: () => void): void {

@@ -184,6 +184,26 @@ test("an offer leads to a database and a log that begin with the snapshot", () =
   expect(seen[0]).toBeGreaterThanOrEqual(52);
 });
 
+test("once the database is given up, a snapshot behind what it held will do", () => {
+  const { replica, machine, log, fetches, retiring, offer, receive, pass } = node();
+  receive(append(6, 9, 9));
+  pass(20);
+  expect(replica.appliedIndex).toBe(9);
+  offer();
+  expect(fetches[0]!.least).toBe(9);
+  fetches[0]!.receiver.begin(BASE, () => {});
+  retiring[0]!();
+  fetches[0]!.receiver.failed();
+  pass(SNAPSHOT_RETRY_MS + 2 * TICK_MS);
+  // The leader of a batch in parts may have no later one before this node helps it to commit.
+  expect(fetches[1]!.least).toBe(1);
+  fetches[1]!.receiver.begin({ ...BASE, index: 7 }, () => {});
+  fetches[1]!.receiver.done(9);
+  pass(50);
+  expect([replica.mode, log.lastIndex, machine.checkpointIndex]).toEqual(["following", 9, 7]);
+  expect([replica.appliedIndex, replica.readable]).toEqual([9, true]);
+});
+
 test("a source that fails before the database is given up changes nothing", () => {
   const { replica, machine, fetches, retiring, offer, pass } = node();
   offer();
