@@ -119,8 +119,13 @@ function mayVoteFor(state: State, candidate: NodeId): boolean {
   return state.leader === undefined;
 }
 
-/** "The voter denies its vote if its own log is more up-to-date" (Raft, §5.4.1). */
+/**
+ * "The voter denies its vote if its own log is more up-to-date" (Raft, §5.4.1). A weak vote vouches
+ * for no log, so that what is left of a damaged one is nothing to compare with: of two voters, the
+ * damaged one may hold more than the other, which then could never lead.
+ */
 function isUpToDate(state: State, message: VoteRequest): boolean {
+  if (state.recovery !== undefined) return true;
   const { lastTerm, lastIndex } = state.log;
   if (message.lastTerm !== lastTerm) return message.lastTerm > lastTerm;
   return message.lastIndex >= lastIndex;

@@ -4,10 +4,11 @@
  * campaign, its vote is *weak*, and what it holds counts for nothing. It follows, appends and
  * answers.
  *
- * A weak vote counts as a vote, so that a term has one leader, but vouches for no log. Whoever is
- * elected needs a voter that does in each quorum that may have committed something. A majority of
- * an odd number meets every other one, so weak votes change nothing there. With an even number they
- * do: of two voters, the one that is whole can lead, and the other becomes whole again.
+ * A weak vote counts as a vote, so that a term has one leader, but vouches for no log: it is given
+ * without a look at what is left of the own one. Whoever is elected needs a voter that vouches in
+ * each quorum that may have committed something. A majority of an odd number meets every other one,
+ * so weak votes change nothing there. With an even number they do: of two voters, the one that is
+ * whole can lead, and the other becomes whole again.
  *
  * ```
  *   follower ── any answer, with its nonce ─────────────▶ leader   notes L, where its log ends

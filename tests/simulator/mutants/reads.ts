@@ -7,8 +7,8 @@ const REPLICA = "lib/replica/replica.ts";
 export const READS: readonly Mutant[] = [
   mutant("a new leader answers reads before its no-op is committed", [
     READS_FILE,
-    "  if (!leadership.established || reads.waiting.length === 0) return;",
-    "  if (reads.waiting.length === 0) return;",
+    "  if (!leadership.established || reads.waiting.length === 0) return false;",
+    "  if (reads.waiting.length === 0) return false;",
   ]),
   mutant("a leader does not confirm that it leads", [
     READS_FILE,

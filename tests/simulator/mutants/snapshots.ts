@@ -19,8 +19,8 @@ export const SNAPSHOTS: readonly Mutant[] = [
   ]),
   mutant("a snapshot replaces what is newer", [
     INSTALL,
-    "    return Math.max(1, log.baseIndex, isAhead ? 1 : appliedIndex);",
-    "    return Math.max(1, log.baseIndex, isAhead ? 1 : 0);",
+    "    return Math.max(1, log.baseIndex, isAhead || machine.installing ? 1 : appliedIndex);",
+    "    return Math.max(1, log.baseIndex, isAhead || machine.installing ? 1 : 0);",
   ], [
     INSTALL,
     "    if (!raft.lacksSnapshot || base.index < this.#least()) return",
