@@ -108,6 +108,25 @@ export const HTTP_REQUESTS_MAX = 16_384;
 export const HTTP_CONNECTIONS_MAX = 32_768;
 /** Time after which an HTTP connection is closed on which the client neither sends nor takes. */
 export const HTTP_IDLE_MS = 255_000;
+/** One message of a client over a WebSocket. */
+export const WEBSOCKET_MESSAGE_BYTES_MAX = HTTP_BODY_BYTES_MAX;
+/** Time without a word of the client after which a WebSocket is pinged. */
+export const WEBSOCKET_PING_MS = 30_000;
+/** Time after which a WebSocket is closed whose client neither sends nor takes nor answers. */
+export const WEBSOCKET_SILENT_MS = 90_000;
+/** Requests of one WebSocket that are under way; what more comes is not read meanwhile. */
+export const WEBSOCKET_REQUESTS_MAX = 1_024;
+/** Streams that one WebSocket has open. */
+export const WEBSOCKET_STREAMS_MAX = 1_024;
+/** Time after which an idle stream of a WebSocket is kept from expiring: its client lives. */
+export const WEBSOCKET_STREAM_IDLE_MS = 10_000;
+/** Characters of all SQL texts that one WebSocket has stored. */
+export const WEBSOCKET_STORED_CHARS_MAX = 16 * MIB;
+/** Entries of a cursor in one answer, and their bytes; one larger row still goes alone. */
+export const CURSOR_ENTRIES_MAX = 4_096;
+export const CURSOR_BYTES_MAX = 1 * MIB;
+/** Messages that wait to be handled where the runtime cannot hold a WebSocket back, in bytes. */
+export const WEBSOCKET_AHEAD_BYTES_MAX = 2 * WEBSOCKET_MESSAGE_BYTES_MAX;
 /** One result set, encoded. */
 export const RESPONSE_BYTES_MAX = 64 * MIB;
 /** Nesting of a batch condition. */
@@ -246,4 +265,9 @@ assert(PAGE_RANGE_BYTES < PAGE_RESPONSE_BYTES_MAX, "a range must fit an answer")
 assert(SNAPSHOT_STALL_MS < SNAPSHOT_PIN_MS, "the log is kept for as long as a snapshot is given");
 assert(RESTORE_WAIT_MS < NODE_CALL_TIMEOUT_MS, "a restore that goes on must say so in time");
 assert(RESTORE_PART_BYTES < HTTP_BODY_BYTES_MAX, "a part of a file must fit a request");
+assert(2 * WEBSOCKET_STREAM_IDLE_MS < SESSION_IDLE_MS, "a stream must be kept in time");
+assert(
+  TRANSACTION_IDLE_CONTENDED_MS < WEBSOCKET_STREAM_IDLE_MS,
+  "a stream that holds others up must not be kept",
+);
 assert(INFLIGHT_BYTES_MAX < PEER_QUEUE_BYTES_MAX, "what is in flight must fit the peer's queue");

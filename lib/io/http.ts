@@ -1,4 +1,5 @@
 /** HTTP/1.1, as the server and the proxy between nodes use it. */
+import type { WebSocketUpgrade } from "./websocket.ts";
 
 /** One request that arrived. */
 export interface HttpRequest {
@@ -32,6 +33,8 @@ export interface HttpReply {
   readonly body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Further headers; undefined for most replies, which then cost less. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** With the status 101 alone: turns the connection into a WebSocket. */
+  readonly upgrade?: WebSocketUpgrade;
 }
 
 /** Answers requests. It answers errors of the client itself; what it throws is a bug. */

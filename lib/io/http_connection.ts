@@ -3,18 +3,25 @@
  * next one is read, so that replies keep their order and a client that sends ahead is held back.
  */
 import { concat } from "../base/bytes.ts";
+import { HTTP_IDLE_MS } from "../base/limits.ts";
 import type { HttpReply, HttpRequest } from "./http.ts";
 import { HttpBody, HttpBodyError } from "./http_body.ts";
 import { HttpHeadError, parseHead, type RequestHead } from "./http_head.ts";
 import { bodyHeader, encodeReply, FAILURE, headText, INTERIM, refusalOf } from "./http_reply.ts";
 import type { Connection, ConnectionHandler } from "./network.ts";
+import type { ServedConnection } from "./served_connection.ts";
+import type { WebSocketUpgrade } from "./websocket.ts";
+import { SocketWebSocket, switchingHead, type WebSocketHost } from "./websocket_socket.ts";
 
 const HEAD_BYTES_MAX = 64 * 1024;
 /** What a client may send ahead before its connection is held back. */
 const AHEAD_BYTES_MAX = 64 * 1024;
 /** A longer head is not remembered, as there may be many connections. */
 const HEAD_CHARS_KEPT = 1_024;
+/** Replies of this size leave before the others are there. */
+const CORKED_BYTES_MAX = 64 * 1024;
 const HEAD_END_BYTES = 4;
+const SWITCHING = 101;
 const CHUNK_END = "\r\n";
 const NO_BYTES = new Uint8Array(0);
 const CR = 13;
@@ -23,12 +30,12 @@ const latin1 = new TextDecoder("latin1");
 const encoder = new TextEncoder();
 
 /** What a connection asks of the server. */
-export interface HttpConnectionHost {
+export interface HttpConnectionHost extends WebSocketHost {
   handler(request: HttpRequest): Promise<HttpReply> | HttpReply;
-  onFailure(error: unknown): void;
   /** A request begins, or is answered. */
   active(change: 1 | -1): void;
-  closed(connection: HttpConnection): void;
+  /** From here on the connection speaks another protocol. */
+  replaced(connection: ServedConnection, by: ServedConnection): void;
 }
 
 /** A request as the handler sees it. */
@@ -83,7 +90,7 @@ class Request implements HttpRequest {
 }
 
 /** See the file comment. */
-export class HttpConnection implements ConnectionHandler {
+export class HttpConnection implements ConnectionHandler, ServedConnection {
   readonly #connection: Connection;
   readonly #host: HttpConnectionHost;
   /** What arrived and is not read yet. */
@@ -98,11 +105,15 @@ export class HttpConnection implements ConnectionHandler {
   #isPaused = false;
   /** The system did not take all of the last reply yet. */
   #isBlocked = false;
+  /** What arrived is being read: what is written meanwhile waits for the end of it. */
+  #isCorked = false;
+  #corked: Uint8Array[] = [];
+  #corkedBytes = 0;
   #isClosing = false;
   #isClosed = false;
   #onDrained: (() => void) | undefined;
   #onGone: (() => void) | undefined;
-  #silentPeriods = 0;
+  #silentMs = 0;
 
   constructor(connection: Connection, host: HttpConnectionHost) {
     this.#connection = connection;
@@ -113,13 +124,13 @@ export class HttpConnection implements ConnectionHandler {
   onOpen(): void {}
 
   onData(bytes: Uint8Array): void {
-    this.#silentPeriods = 0;
+    this.#silentMs = 0;
     if (this.#isClosing) return;
     this.#read(this.#ahead.length === 0 ? bytes : concat([this.#ahead, bytes]));
   }
 
   onDrain(): void {
-    this.#silentPeriods = 0;
+    this.#silentMs = 0;
     this.#isBlocked = false;
     this.#onDrained?.();
     this.#read(this.#ahead);
@@ -136,27 +147,38 @@ export class HttpConnection implements ConnectionHandler {
     this.#host.closed(this);
   }
 
-  /** Takes no more requests, and closes once the one at hand is answered. */
   end(): void {
     if (this.#request === undefined) this.#close();
     else this.#isClosing = true;
   }
 
-  /** Cuts the connection. */
   destroy(): void {
     this.#isClosing = true;
     this.#connection.destroy();
   }
 
-  /** A period is over; a client that neither sent nor took anything for too many is cut off. */
-  period(silentMax: number): void {
-    this.#silentPeriods++;
+  /** Whoever waits for a reply is not blamed for its silence. */
+  period(elapsedMs: number): void {
+    this.#silentMs += elapsedMs;
     const waits = this.#request === undefined || this.#isBlocked || this.#body !== undefined;
-    if (waits && this.#silentPeriods > silentMax) this.destroy();
+    if (waits && this.#silentMs > HTTP_IDLE_MS) this.destroy();
   }
 
-  /** Reads what has arrived, as far as it may be read now. */
+  /**
+   * Reads what has arrived, as far as it may be read now. Replies that come at once meanwhile leave
+   * together.
+   */
   #read(bytes: Uint8Array): void {
+    const isOuter = !this.#isCorked;
+    this.#isCorked = true;
+    this.#readAll(bytes);
+    if (isOuter) {
+      this.#isCorked = false;
+      this.#flush();
+    }
+  }
+
+  #readAll(bytes: Uint8Array): void {
     let rest = bytes;
     // A reply that comes at once reads on from here, not from what was kept.
     this.#ahead = NO_BYTES;
@@ -243,6 +265,9 @@ export class HttpConnection implements ConnectionHandler {
     const { head, content } = request;
     // What is left of a body that nobody read is thrown away, so that the client hears the reply.
     if (!content.isDone) content.discard();
+    if (reply.status === SWITCHING && reply.upgrade !== undefined) {
+      return this.#upgrade(head, reply.upgrade);
+    }
     const keepAlive = head.keepAlive && !this.#isClosing;
     if (reply.body instanceof ReadableStream) {
       const reader = reply.body.getReader();
@@ -255,6 +280,28 @@ export class HttpConnection implements ConnectionHandler {
       for (const part of encodeReply(reply, { keepAlive, withBody })) this.#write(part);
     }
     this.#replied(keepAlive);
+  }
+
+  /** Makes a WebSocket of the connection, once what arrived with the request was put aside. */
+  #upgrade(head: RequestHead, upgrade: WebSocketUpgrade): void {
+    if (!head.isVersion11 || this.#body !== undefined) {
+      this.#request = undefined;
+      this.#host.active(-1);
+      return this.#fail(new HttpHeadError("Only a GET of HTTP/1.1 becomes a WebSocket"));
+    }
+    queueMicrotask(() => {
+      this.#request = undefined;
+      this.#host.active(-1);
+      if (this.#isClosed) return;
+      if (this.#isClosing) return this.#close();
+      const ahead = this.#ahead;
+      this.#ahead = NO_BYTES;
+      this.#holdBack(false);
+      this.#write(switchingHead(upgrade));
+      const socket = new SocketWebSocket(this.#connection, this.#host, upgrade);
+      this.#host.replaced(this, socket);
+      if (ahead.length > 0) socket.onData(ahead);
+    });
   }
 
   /** Sends a body piece by piece, as fast as the client takes it. */
@@ -299,6 +346,19 @@ export class HttpConnection implements ConnectionHandler {
   }
 
   #write(bytes: Uint8Array): void {
+    if (this.#isCorked) {
+      this.#corked.push(bytes);
+      this.#corkedBytes += bytes.length;
+      if (this.#corkedBytes < CORKED_BYTES_MAX) return;
+      this.#flush();
+    } else if (!this.#connection.write(bytes)) this.#isBlocked = true;
+  }
+
+  #flush(): void {
+    if (this.#corkedBytes === 0) return;
+    const bytes = this.#corked.length === 1 ? this.#corked[0]! : concat(this.#corked);
+    this.#corked = [];
+    this.#corkedBytes = 0;
     if (!this.#connection.write(bytes)) this.#isBlocked = true;
   }
 
@@ -321,6 +381,7 @@ export class HttpConnection implements ConnectionHandler {
 
   #close(): void {
     this.#isClosing = true;
+    this.#flush();
     this.#connection.end();
   }
 }

@@ -1,6 +1,7 @@
 /** The HTTP server of Deno. */
 import type { HttpListenOptions, HttpServer } from "./http.ts";
 import { addressError, failureResponse, toResponse, WebHttpRequest } from "./http_request.ts";
+import { type DenoWebSocketHost, upgradeDeno } from "./websocket_deno.ts";
 
 /** The part of Deno that is used here, declared so that the file also checks without its types. */
 interface DenoRuntime {
@@ -37,6 +38,7 @@ export function listenDeno(options: HttpListenOptions): HttpServer {
   const { Deno } = globalThis as unknown as { readonly Deno: DenoRuntime };
   const { handler, hostname, port } = options;
   const cut = new AbortController();
+  const host: DenoWebSocketHost = { sockets: new Set(), onFailure: options.onFailure };
   let active = 0;
   let onIdle = () => {};
   const onReplied = () => {
@@ -60,7 +62,10 @@ export function listenDeno(options: HttpListenOptions): HttpServer {
       async (request, { completed }) => {
         active += 1;
         completed.then(onReplied, onReplied);
-        return toResponse(await handler(new WebHttpRequest(request, NEVER)));
+        const reply = await handler(new WebHttpRequest(request, NEVER));
+        return reply.upgrade === undefined
+          ? toResponse(reply)
+          : upgradeDeno(request, reply.upgrade, host);
       },
     );
   } catch (error) {
@@ -74,6 +79,9 @@ export function listenDeno(options: HttpListenOptions): HttpServer {
       cut.abort();
       await server.finished;
     },
-    abort: () => cut.abort(),
+    abort() {
+      for (const socket of host.sockets) socket.cut();
+      cut.abort();
+    },
   };
 }

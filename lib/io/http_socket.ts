@@ -1,11 +1,12 @@
 /** The HTTP server over the sockets of a network: for Bun, at half the cost of its own server. */
 import { DatabaseError } from "../base/errors.ts";
-import { HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS } from "../base/limits.ts";
+import { HTTP_CONNECTIONS_MAX } from "../base/limits.ts";
 import { systemClock } from "./clock.ts";
 import type { HttpListenOptions, HttpServer } from "./http.ts";
 import { HttpConnection, type HttpConnectionHost } from "./http_connection.ts";
 import { addressError } from "./http_request.ts";
 import type { Connection, Listener, Network } from "./network.ts";
+import type { ServedConnection } from "./served_connection.ts";
 
 /** How often it is looked for clients that do nothing. */
 const PERIOD_MS = 5_000;
@@ -31,7 +32,7 @@ class SocketServer implements HttpServer, HttpConnectionHost {
   readonly hostname: string;
   listener: Listener | undefined;
   readonly #options: HttpListenOptions;
-  readonly #connections = new Set<HttpConnection>();
+  readonly #connections = new Set<ServedConnection>();
   /** Requests that are being answered. */
   #active = 0;
   #onIdle: (() => void) | undefined;
@@ -65,8 +66,13 @@ class SocketServer implements HttpServer, HttpConnectionHost {
     if (this.#active === 0) this.#onIdle?.();
   }
 
-  closed(connection: HttpConnection): void {
+  closed(connection: ServedConnection): void {
     this.#connections.delete(connection);
+  }
+
+  replaced(connection: ServedConnection, by: ServedConnection): void {
+    this.#connections.delete(connection);
+    this.#connections.add(by);
   }
 
   async stop(): Promise<void> {
@@ -87,7 +93,7 @@ class SocketServer implements HttpServer, HttpConnectionHost {
 
   #period(): void {
     this.#cancelPeriod = systemClock.after(PERIOD_MS, () => {
-      for (const connection of this.#connections) connection.period(HTTP_IDLE_MS / PERIOD_MS);
+      for (const connection of this.#connections) connection.period(PERIOD_MS);
       this.#period();
     });
   }

@@ -32,6 +32,9 @@ const REFUSED_BY_ROLE = new Set(["NOT_LEADER", "NO_LEADER", "SHUTTING_DOWN"]);
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** What is passed on of a request. */
+export type Forwarded = Pick<HttpRequest, "method" | "path" | "signal" | "header">;
+
 /** What came of one attempt: a reply for the client, or a reason to try again. */
 type Attempt =
   | { readonly done: true; readonly reply: HttpReply }
@@ -55,31 +58,48 @@ export class Proxy {
    * Runs a request here; when this node does not lead, at the leader; and when there is none, waits
    * for one, up to `LEADER_WAIT_MS`.
    *
-   * @param body The bytes of the request, which are passed on as they are.
+   * @param body The bytes of the request, which are passed on as they are, or what makes them.
    * @param local Runs it here, and may be called again after it threw NOT_LEADER.
+   * @returns What `local` came to, or the reply of the leader.
    * @throws {DatabaseError} what `local` throws; NO_LEADER; CONNECTION_LOST when the leader took
    * the request and did not answer, so that its fate is unknown.
    */
-  async run(
-    request: HttpRequest,
-    body: Uint8Array,
-    local: () => Promise<HttpReply>,
-  ): Promise<HttpReply> {
+  async run<Local>(
+    request: Forwarded,
+    body: Uint8Array | (() => Uint8Array),
+    local: () => Promise<Local>,
+  ): Promise<Local | HttpReply> {
     try {
       return await local();
     } catch (error) {
       const elsewhere = isNotLeader(error) && request.header(FORWARDED_HEADER) === undefined;
       if (!elsewhere) throw error;
-      return await this.#runElsewhere(request, body, local, error.leader);
+      const bytes = typeof body === "function" ? body() : body;
+      return await this.#runElsewhere(request, bytes, local, error.leader);
     }
   }
 
-  async #runElsewhere(
-    request: HttpRequest,
+  /**
+   * Sends a request to the one node that can answer it, as a stream lives there.
+   *
+   * @throws {DatabaseError} TRANSACTION_LOST when that node did not take it; CONNECTION_LOST when
+   * it did, and did not answer.
+   */
+  async sendTo(url: string, request: Forwarded, body: Uint8Array): Promise<HttpReply> {
+    const attempt = await this.#forward(url, request, body);
+    if (attempt.done) return attempt.reply;
+    throw new DatabaseError(
+      "TRANSACTION_LOST",
+      `The stream ended, and its transaction was rolled back: ${url} does not take it any more`,
+    );
+  }
+
+  async #runElsewhere<Local>(
+    request: Forwarded,
     body: Uint8Array,
-    local: () => Promise<HttpReply>,
+    local: () => Promise<Local>,
     knownLeader: string | undefined,
-  ): Promise<HttpReply> {
+  ): Promise<Local | HttpReply> {
     const deadlineMs = this.#clock.nowMs() + LEADER_WAIT_MS;
     let hint = knownLeader;
     let delayMs = RETRY_FIRST_MS;
@@ -107,7 +127,7 @@ export class Proxy {
     }
   }
 
-  async #forward(url: string, request: HttpRequest, body: Uint8Array): Promise<Attempt> {
+  async #forward(url: string, request: Forwarded, body: Uint8Array): Promise<Attempt> {
     const abort = new AbortController();
     const onGone = () => abort.abort(new Error("the client went away"));
     const signal = request.signal;

@@ -5,6 +5,8 @@ import type { HttpReply, HttpRequest, HttpServer } from "../io/http.ts";
 import { httpUrl, listenHttp } from "../io/http_server.ts";
 import { handleBackup } from "./backup.ts";
 import { handlePipeline } from "./hrana_http.ts";
+import { HranaSocket } from "./hrana_socket.ts";
+import { handleUpgrade } from "./hrana_upgrade.ts";
 import { preflightReply, refuseOrigin, withOrigin } from "./origin.ts";
 import { Proxy } from "./proxy.ts";
 import { errorReply, jsonReply, textReply } from "./replies.ts";
@@ -39,15 +41,17 @@ export class Server {
   readonly #allowedOrigins: readonly string[];
   readonly #requestsMax: number;
   #server: HttpServer | undefined;
-  /** Requests with a body that are under way. */
+  /** Requests with a body that are under way, and pipelines of WebSockets. */
   #requests = 0;
+  readonly #sockets = new Set<HranaSocket>();
   #closing: Promise<void> | undefined;
 
   private constructor(options: ServerOptions) {
     this.#options = options;
     this.#allowedOrigins = options.allowedOrigins ?? NO_ORIGINS;
     this.#requestsMax = options.requestsMax ?? HTTP_REQUESTS_MAX;
-    this.#routes = buildRoutes(options);
+    const proxy = new Proxy(options.nodeId, options.client, options.leadership, options.clock);
+    this.#routes = buildRoutes(options, proxy, this.#socketRoute(proxy));
   }
 
   /**
@@ -92,11 +96,40 @@ export class Server {
         server.abort();
         resolve();
       });
-      void server.stop().then(() => {
+      void this.#stopSockets().then(() => server.stop()).then(() => {
         cancel();
         resolve();
       });
     });
+  }
+
+  async #stopSockets(): Promise<void> {
+    await Promise.all([...this.#sockets].map((socket) => socket.stop()));
+  }
+
+  #socketRoute(proxy: Proxy): Route {
+    const { sessions, clock, onFailure } = this.#options;
+    const options = {
+      sessions,
+      proxy,
+      clock,
+      admit: () => {
+        const admitted = this.#requests < this.#requestsMax;
+        if (admitted) this.#requests += 1;
+        return admitted;
+      },
+      release: () => void (this.#requests -= 1),
+      onFailure,
+      onClosed: (socket: HranaSocket) => void this.#sockets.delete(socket),
+    };
+    return {
+      GET: (request) =>
+        handleUpgrade(request, (connection, version) => {
+          const socket = new HranaSocket(connection, version, options);
+          this.#sockets.add(socket);
+          return socket;
+        }),
+    };
   }
 
   /** Every request passes here: what need not wait is not made to wait for a promise. */
@@ -129,15 +162,7 @@ export class Server {
       : undefined;
     if (handler === undefined) return refuseMethod(method, path, route);
     // Only what has a body is counted: health must be told at any load.
-    return handler === route.POST ? this.#run(handler, request) : this.#ask(handler, request);
-  }
-
-  async #ask(handler: Handler, request: HttpRequest): Promise<HttpReply> {
-    try {
-      return await handler(request);
-    } catch (error) {
-      return refusalOf(error);
-    }
+    return handler === route.POST ? this.#run(handler, request) : ask(handler, request);
   }
 
   async #run(handler: Handler, request: HttpRequest): Promise<HttpReply> {
@@ -156,21 +181,35 @@ export class Server {
   }
 }
 
+/** What needs no waiting is answered at once. */
+function ask(handler: Handler, request: HttpRequest): Promise<HttpReply> | HttpReply {
+  try {
+    const reply = handler(request);
+    return reply instanceof Promise ? reply.catch(refusalOf) : reply;
+  } catch (error) {
+    return refusalOf(error);
+  }
+}
+
 /** The reply to what a handler threw; a fault of the node itself is thrown on. */
 function refusalOf(error: unknown): HttpReply {
   if (error instanceof DatabaseError) return errorReply(error);
   throw error;
 }
 
-function buildRoutes(options: ServerOptions): ReadonlyMap<string, Route> {
+function buildRoutes(
+  options: ServerOptions,
+  proxy: Proxy,
+  socket: Route,
+): ReadonlyMap<string, Route> {
   const { sessions, operations, version } = options;
-  const proxy = new Proxy(options.nodeId, options.client, options.leadership, options.clock);
   const pipeline: Route = { POST: (request) => handlePipeline(request, sessions, proxy) };
   const health = jsonReply(200, `{"status":"ok"}`);
   const versionReply = jsonReply(200, JSON.stringify({ version }));
   return new Map<string, Route>([
     ["/v2/pipeline", pipeline],
     ["/v3/pipeline", pipeline],
+    ["/", socket],
     // Clients ask these to learn which versions there are. There is no `/v3-protobuf`: older
     // clients would then speak it.
     ["/v2", { GET: () => textReply("Hrana 2 over HTTP, in JSON\n") }],

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { HTTP_BODY_BYTES_MAX } from "../../lib/base/limits.ts";
+import { HTTP_BODY_BYTES_MAX, WEBSOCKET_MESSAGE_BYTES_MAX } from "../../lib/base/limits.ts";
 import { ask, ONE_STATEMENT, post, talk } from "./fixture.ts";
+import { HranaClient } from "./web_socket_client.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const DENO = join(ROOT, "node_modules/.bin/deno");
@@ -42,13 +43,18 @@ test("under Deno nodes answer, refuse, pass on and stop as under Bun", async () 
     const chunked = "POST /v2/pipeline HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" +
       `${ONE_STATEMENT.length.toString(16)}\r\n${ONE_STATEMENT}\r\n0\r\n\r\n`;
     expect(await talk(port, chunked)).toStartWith("HTTP/1.1 200 ");
+    const ahead = ["/v2", "/v3", "/health"].map((path) => `GET ${path} HTTP/1.1\r\nhost: a\r\n`);
+    const answers = await talk(port, `${ahead.join("\r\n")}connection: close\r\n\r\n`, "closed");
+    expect(answers.match(/Hrana \d|"status"/g)).toEqual(["Hrana 2", "Hrana 3", '"status"']);
     expect(await ask(`${leader}/nowhere`)).toMatchObject({ status: 404 });
     expect((await fetch(`${leader}/health`, { method: "HEAD" })).status).toBe(200);
+
+    for (const url of [leader, follower]) await runOverWebSocket(url);
 
     const cut = post(slow, ONE_STATEMENT).then(() => "answered", () => "cut");
     await ask(`${slow}/health`);
     await child.stdin.end();
-    expect(JSON.parse(await lines())).toEqual({ pipelines: 3, failures: 0 });
+    expect(JSON.parse(await lines())).toEqual({ pipelines: 7, failures: 0 });
     expect(await cut).toBe("cut");
     expect(await child.exited).toBe(0);
   } finally {
@@ -56,6 +62,24 @@ test("under Deno nodes answer, refuse, pass on and stop as under Bun", async () 
     await child.exited;
   }
 }, 20_000);
+
+/** Runs a statement, and leaves its connection open for the server to close. */
+async function runOverWebSocket(url: string): Promise<void> {
+  const client = await HranaClient.connect(url, "hrana2");
+  expect(client.protocol).toBe("hrana2");
+  client.send({ type: "open_stream", stream_id: 1 });
+  client.send({ type: "execute", stream_id: 1, stmt: { sql: "INSERT INTO t VALUES (1)" } });
+  expect(await client.ask({ type: "close_stream", stream_id: 1 })).toEqual({
+    type: "close_stream",
+  });
+  expect(client.messages.map(({ type }) => type)).toEqual(Array(3).fill("response_ok"));
+  using bytes = await HranaClient.connect(url);
+  bytes.sayBytes(new Uint8Array([1]));
+  expect(await bytes.closed()).toBe(1003);
+  using large = await HranaClient.connect(url);
+  large.say(" ".repeat(WEBSOCKET_MESSAGE_BYTES_MAX + 1));
+  expect(await large.closed()).toBe(1009);
+}
 
 /** @returns A function that gives the next line. */
 function readLines(stream: ReadableStream<Uint8Array>): () => Promise<string> {

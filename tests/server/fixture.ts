@@ -137,23 +137,36 @@ export const ONE_STATEMENT = JSON.stringify({
   requests: [{ type: "execute", stmt: { sql: "INSERT INTO t VALUES (1)" } }, { type: "close" }],
 });
 
-/** Waits until `condition` holds, at most two seconds. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadlineMs = performance.now() + 2_000;
+/** Waits until `condition` holds, at most two seconds unless told otherwise. */
+export async function until(
+  condition: () => boolean,
+  what: string,
+  timeoutMs = 2_000,
+): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs;
   while (!condition()) {
     if (performance.now() > deadlineMs) throw new Error(`Waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
 
-/** Writes text to a server as it is. @returns What it answers up to the end of the first body. */
-export async function talk(port: number, text: string): Promise<string> {
+/**
+ * Writes text to a server as it is.
+ *
+ * @param until When it has heard enough.
+ * @returns What the server answers until then.
+ */
+export async function talk(
+  port: number,
+  text: string,
+  until: "answered" | "closed" = "answered",
+): Promise<string> {
   return await new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1");
     let answer = "";
     socket.on("data", (data) => {
       answer += data.toString();
-      if (answer.includes("\r\n\r\n")) {
+      if (until === "answered" && answer.includes("\r\n\r\n")) {
         socket.destroy();
         resolve(answer);
       }

@@ -7,28 +7,65 @@ import type { ServerOptions } from "../../lib/server/types.ts";
 import { FakeSessions, startServer, type TestServer } from "./fixture.ts";
 import { SqliteSessions } from "./sqlite_sessions.ts";
 
+/** How the client reaches the database. */
+interface Way {
+  readonly scheme: "http" | "ws";
+  /** The node that it asks. */
+  readonly asked: "leader" | "follower";
+}
+
+const WAYS: readonly Way[] = [
+  { scheme: "http", asked: "leader" },
+  { scheme: "http", asked: "follower" },
+  { scheme: "ws", asked: "leader" },
+  { scheme: "ws", asked: "follower" },
+];
+
 interface Setup extends AsyncDisposable {
   readonly client: Client;
   readonly node: TestServer;
   readonly sessions: SqliteSessions;
 }
 
-async function start(): Promise<Setup> {
+async function start(way: Way): Promise<Setup> {
   const folder = mkdtempSync(join(tmpdir(), "dqlite-libsql-"));
   const sessions = new SqliteSessions(join(folder, "test.db"));
   const node = await startServer({ sessions });
-  const client = createClient({ url: node.url, intMode: "bigint" });
+  const follower = await startFollower(node);
+  const url = urlFor(way.scheme, way.asked === "leader" ? node : follower);
+  const client = createClient({ url, intMode: "bigint" });
   return {
     client,
     node,
     sessions,
     async [Symbol.asyncDispose]() {
       client.close();
+      await follower[Symbol.asyncDispose]();
       await node[Symbol.asyncDispose]();
       sessions[Symbol.dispose]();
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+/** A node that can answer nothing itself. */
+async function startFollower(leader: TestServer): Promise<TestServer> {
+  const sessions = new FakeSessions();
+  sessions.refuse("NOT_LEADER");
+  const leadership: ServerOptions["leadership"] = {
+    leaderUrl: () => leader.url,
+    waitForLeader: () => Promise.resolve(true),
+  };
+  return await startServer({ sessions, leadership, nodeId: 2 });
+}
+
+function urlFor(scheme: Way["scheme"], node: TestServer): string {
+  return node.url.replace("http:", `${scheme}:`);
+}
+
+/** A test of what does not depend on the way. */
+function eachWay(title: string, run: (way: Way) => Promise<void>): void {
+  for (const way of WAYS) test(`${title}: ${way.scheme}, ${way.asked}`, () => run(way));
 }
 
 async function failure(promise: Promise<unknown>): Promise<LibsqlError> {
@@ -41,8 +78,8 @@ async function failure(promise: Promise<unknown>): Promise<LibsqlError> {
   throw new Error("it did not fail");
 }
 
-test("values of every type go there and come back", async () => {
-  await using setup = await start();
+eachWay("values of every type go there and come back", async (way) => {
+  await using setup = await start(way);
   const { client } = setup;
   await client.execute("CREATE TABLE t (i INTEGER PRIMARY KEY, r REAL, s TEXT, b BLOB, n ANY)");
   const inserted = await client.execute({
@@ -66,8 +103,8 @@ test("values of every type go there and come back", async () => {
   expect(setup.sessions.openStreams).toBe(0);
 });
 
-test("a batch is done as a whole or not at all", async () => {
-  await using setup = await start();
+eachWay("a batch is done as a whole or not at all", async (way) => {
+  await using setup = await start(way);
   const { client } = setup;
   const results = await client.batch([
     "CREATE TABLE t (a INTEGER UNIQUE)",
@@ -84,8 +121,8 @@ test("a batch is done as a whole or not at all", async () => {
   expect(rows[0]!.all_a).toBe("1");
 });
 
-test("a transaction over several round trips commits and rolls back", async () => {
-  await using setup = await start();
+eachWay("a transaction over several round trips commits and rolls back", async (way) => {
+  await using setup = await start(way);
   const { client } = setup;
   await client.execute("CREATE TABLE t (a)");
   for (const end of ["commit", "rollback"] as const) {
@@ -101,16 +138,16 @@ test("a transaction over several round trips commits and rolls back", async () =
   reader.close();
 });
 
-test("several statements run as one script", async () => {
-  await using setup = await start();
+eachWay("several statements run as one script", async (way) => {
+  await using setup = await start(way);
   const { client } = setup;
   await client.executeMultiple("CREATE TABLE t (a); INSERT INTO t VALUES (1), (2);");
   expect((await client.execute("SELECT sum(a) AS n FROM t")).rows[0]!.n).toBe(3n);
   expect((await failure(client.executeMultiple("SELECT 1; SELEC 2"))).code).toBe("SQLITE_ERROR");
 });
 
-test("many clients at once are all answered", async () => {
-  await using setup = await start();
+eachWay("many clients at once are all answered", async (way) => {
+  await using setup = await start(way);
   const { client } = setup;
   const sums = await Promise.all(
     Array.from(
@@ -123,41 +160,41 @@ test("many clients at once are all answered", async () => {
   );
 });
 
-test("the code of an error reaches the program, of statements and of pipelines", async () => {
-  await using setup = await start();
+eachWay("the code of an error reaches the program, of statements and of pipelines", async (way) => {
+  await using setup = await start(way);
   expect((await failure(setup.client.execute("SELEC 1"))).code).toBe("SQLITE_ERROR");
 
   const sessions = new FakeSessions();
   await using node = await startServer({ sessions });
-  const client = createClient({ url: node.url });
+  await using follower = await startFollower(node);
+  const asked = way.asked === "leader" ? node : follower;
+  const client = createClient({ url: urlFor(way.scheme, asked) });
   for (const code of ["BUSY", "STREAM_EXPIRED", "LEADERSHIP_LOST", "TRANSACTION_LOST"] as const) {
     sessions.refuse(code);
     const error = await failure(client.execute("SELECT 1"));
     expect([error.code, error.message]).toEqual([code, `${code}: refused: ${code}`]);
   }
-  sessions.refuse("NOT_LEADER");
-  const error = await failure(client.execute("SELECT 1"));
-  expect(error.code).toBe("NO_LEADER");
-  expect(error.message).toContain("No leader answered within 5000 ms");
+  // A follower would look for another leader meanwhile.
+  if (way.asked === "leader") {
+    sessions.refuse("NOT_LEADER");
+    const error = await failure(client.execute("SELECT 1"));
+    expect(error.code).toBe("NO_LEADER");
+    expect(error.message).toContain("No leader answered within 5000 ms");
+  }
   client.close();
 });
 
-test("a statement above the limit is refused with a code", async () => {
-  await using setup = await start();
+eachWay("a statement above the limit is refused, and the next one is answered", async (way) => {
+  await using setup = await start(way);
   const error = await failure(setup.client.execute(`SELECT '${"x".repeat(17 * 1024 * 1024)}'`));
-  expect(error.code).toBe("TOO_LARGE");
+  // Over a WebSocket it costs the connection.
+  expect(error.code).toBe(way.scheme === "http" ? "TOO_LARGE" : "HRANA_WEBSOCKET_ERROR");
   expect((await setup.client.execute("SELECT 1 AS n")).rows[0]!.n).toBe(1n);
 });
 
 test("a client of a follower talks to the leader from the second request on", async () => {
-  await using setup = await start();
-  const followerSessions = new FakeSessions();
-  followerSessions.refuse("NOT_LEADER");
-  const leadership: ServerOptions["leadership"] = {
-    leaderUrl: () => setup.node.url,
-    waitForLeader: () => Promise.resolve(true),
-  };
-  await using follower = await startServer({ sessions: followerSessions, leadership, nodeId: 2 });
+  await using setup = await start({ scheme: "http", asked: "leader" });
+  await using follower = await startFollower(setup.node);
   const hosts: string[] = [];
   const client = createClient({
     url: follower.url,
