@@ -72,13 +72,19 @@ export class DenoWebSocket implements WebSocketConnection {
   #isPaused = false;
   #isGone = false;
   #cancelPoll: (() => void) | undefined;
+  /** Set until it is told that messages have arrived. */
+  #cancelArrived: (() => void) | undefined;
 
   constructor(socket: WebSocket, host: DenoWebSocketHost) {
     this.#socket = socket;
     this.#host = host;
     host.sockets.add(this);
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = () => this.#gone();
+    socket.onclose = () => {
+      // What was asked before the good-bye is still begun.
+      if (this.#cancelArrived !== undefined) this.#arrived();
+      this.#gone();
+    };
     // A close follows.
     socket.onerror = () => {};
   }
@@ -144,6 +150,12 @@ export class DenoWebSocket implements WebSocketConnection {
       this.#guard(() => this.#handler!.onMessage(text));
     }
     this.#held = this.#held.slice(count);
+    // Each message is an event of its own, also of those that arrived together.
+    this.#cancelArrived ??= systemClock.after(0, () => this.#arrived());
+  }
+
+  #arrived(): void {
+    this.#cancelArrived = undefined;
     if (!this.#isGone) this.#guard(() => this.#handler!.onArrived());
   }
 
@@ -173,6 +185,7 @@ export class DenoWebSocket implements WebSocketConnection {
     this.#host.sockets.delete(this);
     this.#held = [];
     this.#cancelPoll?.();
+    this.#cancelArrived?.();
     try {
       this.#handler?.onClose();
     } catch (error) {

@@ -1,6 +1,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { HTTP_BODY_BYTES_MAX, WEBSOCKET_MESSAGE_BYTES_MAX } from "../../lib/base/limits.ts";
+import {
+  HTTP_BODY_BYTES_MAX,
+  WEBSOCKET_AHEAD_BYTES_MAX,
+  WEBSOCKET_MESSAGE_BYTES_MAX,
+  WEBSOCKET_REQUESTS_MAX,
+} from "../../lib/base/limits.ts";
 import { ask, ONE_STATEMENT, post, talk } from "./fixture.ts";
 import { HranaClient } from "./web_socket_client.ts";
 
@@ -50,11 +55,15 @@ test("under Deno nodes answer, refuse, pass on and stop as under Bun", async () 
     expect((await fetch(`${leader}/health`, { method: "HEAD" })).status).toBe(200);
 
     for (const url of [leader, follower]) await runOverWebSocket(url);
+    await sendAhead(slow);
 
     const cut = post(slow, ONE_STATEMENT).then(() => "answered", () => "cut");
     await ask(`${slow}/health`);
     await child.stdin.end();
-    expect(JSON.parse(await lines())).toEqual({ pipelines: 7, failures: 0 });
+    const { pipelines, failures } = JSON.parse(await lines());
+    // Three over HTTP, and for each WebSocket one, or two when its messages came apart.
+    expect([5, 6, 7]).toContain(pipelines);
+    expect(failures).toBe(0);
     expect(await cut).toBe("cut");
     expect(await child.exited).toBe(0);
   } finally {
@@ -79,6 +88,18 @@ async function runOverWebSocket(url: string): Promise<void> {
   using large = await HranaClient.connect(url);
   large.say(" ".repeat(WEBSOCKET_MESSAGE_BYTES_MAX + 1));
   expect(await large.closed()).toBe(1009);
+}
+
+/** Sends to a node that never answers what no node can hold. */
+async function sendAhead(url: string): Promise<void> {
+  using client = await HranaClient.connect(url);
+  client.send({ type: "open_stream", stream_id: 1 });
+  const request = { type: "execute", stream_id: 1, stmt: { sql: "SELECT 1" } };
+  for (let i = 0; i < WEBSOCKET_REQUESTS_MAX; i++) client.send(request);
+  const large = { ...request, stmt: { sql: `SELECT '${"x".repeat(1024 * 1024)}'` } };
+  const count = WEBSOCKET_AHEAD_BYTES_MAX / (1024 * 1024);
+  for (let i = 0; i < count; i++) client.send(large);
+  expect(await client.closed()).toBe(1008);
 }
 
 /** @returns A function that gives the next line. */

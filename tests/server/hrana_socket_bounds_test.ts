@@ -5,8 +5,12 @@ import {
   WEBSOCKET_STREAM_IDLE_MS,
   WEBSOCKET_STREAMS_MAX,
 } from "../../lib/base/limits.ts";
+import { systemClock } from "../../lib/io/clock.ts";
+import type { WebSocketConnection, WebSocketMessage } from "../../lib/io/websocket.ts";
+import { HranaSocket } from "../../lib/server/hrana_socket.ts";
+import { Proxy } from "../../lib/server/proxy.ts";
 import { ManualClock } from "../session/manual_clock.ts";
-import { FakeSessions, startServer, until } from "./fixture.ts";
+import { FakeSessions, startServer, unknownLeader, until } from "./fixture.ts";
 import { close, execute, HranaClient, open } from "./web_socket_client.ts";
 
 test("streams and stored texts have bounds, and one too many costs only itself", async () => {
@@ -137,3 +141,50 @@ test("a stream does not expire while its client lives", async () => {
   clock.pass(SESSION_IDLE_MS);
   expect(sessions.pipelines).toHaveLength(length);
 });
+
+test("nothing more is run or read for a client that takes no answers, until it does", async () => {
+  const sessions = new FakeSessions();
+  let isPaused = false;
+  let isFlowing = true;
+  const sent: WebSocketMessage[] = [];
+  const connection: WebSocketConnection = {
+    get isFlowing() {
+      return isFlowing;
+    },
+    send: (message) => void sent.push(message),
+    pause: () => void (isPaused = true),
+    resume: () => void (isPaused = false),
+    close: () => {},
+  };
+  const socket = new HranaSocket(connection, 3, {
+    sessions,
+    proxy: new Proxy(1, { send: never, close: () => {} }, unknownLeader, systemClock),
+    clock: systemClock,
+    admit: () => true,
+    release: () => {},
+    onFailure: never,
+    onClosed: () => {},
+  });
+  const say = (message: object) => socket.onMessage(JSON.stringify(message));
+  say({ type: "hello" });
+  isFlowing = false;
+  say({ type: "request", request_id: 1, request: open(1) });
+  say({ type: "request", request_id: 2, request: execute(1, "SELECT 1") });
+  socket.onArrived();
+  expect([isPaused, sessions.pipelines.length]).toEqual([true, 0]);
+  isFlowing = true;
+  socket.onDrain();
+  expect([isPaused, sessions.pipelines.length]).toEqual([false, 1]);
+  await until(() => sent.length === 3, "the request is answered");
+  // What still waits when the client goes is never begun, and its stream is closed.
+  isFlowing = false;
+  say({ type: "request", request_id: 3, request: execute(1, "SELECT 2") });
+  socket.onArrived();
+  socket.onClose();
+  await until(() => sessions.pipelines.length === 2, "the stream is closed");
+  expect(sessions.pipelines[1]).toMatchObject({ baton: "next", requests: [{ type: "close" }] });
+});
+
+function never(): never {
+  throw new Error("this is not to be called");
+}
