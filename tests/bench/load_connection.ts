@@ -1,7 +1,8 @@
 /** One client's keep-alive connection: a request at a time, patched in place and sent. */
 import { RequestTemplate } from "./request_template.ts";
 import type { RequestPlan } from "./request_template.ts";
-import { ResponseParser } from "./response_parser.ts";
+import { type OnResponse, ResponseParser } from "./response_parser.ts";
+import { openingOf, SocketParser } from "./socket_frames.ts";
 
 /** What a connection tells. */
 export interface ConnectionEvents {
@@ -37,11 +38,14 @@ export class LoadConnection {
     const template = new RequestTemplate(plan, `${at.host}:${at.port}`);
     const must = Buffer.from(plan.must);
     const mustNot = Buffer.from(plan.mustNot);
-    const parser = new ResponseParser((status, body) => {
+    const onResponse: OnResponse = (status, body) => {
       const good = status === 200 && body.length >= plan.bodyBytesMin && body.includes(must) &&
         !body.includes(mustNot) && (!plan.echo || body.includes(template.digits(0)));
       events.onAnswer(good, () => `${status} ${body.toString("latin1", 0, 300)}`);
-    });
+    };
+    const parser = plan.messages === undefined
+      ? new ResponseParser(onResponse)
+      : new SocketParser(plan.messages.length, onResponse);
     const socket = await Bun.connect({
       hostname: at.host,
       port: at.port,
@@ -55,6 +59,7 @@ export class LoadConnection {
       },
     });
     socket.setNoDelay(true);
+    if (plan.messages !== undefined) socket.write(openingOf(plan.path, `${at.host}:${at.port}`));
     const connection = new LoadConnection(template, socket);
     return connection;
   }

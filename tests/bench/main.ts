@@ -35,7 +35,7 @@ function entrantsOf(workload: Workload, options: Options, ratePerSecond?: number
   const entrants: Entrant[] = [];
   for (const system of options.systems) {
     if (system.type === "embedded") {
-      if (workload.clients !== 1) continue;
+      if (workload.clients !== 1 || workload.overSocket) continue;
       const times = { warmupMs: EMBEDDED_WARMUP_MS, measureMs };
       for (const label of system.labels) {
         const run = () => system.measure(label, workload.kind, times);
@@ -48,7 +48,10 @@ function entrantsOf(workload: Workload, options: Options, ratePerSecond?: number
       }
       continue;
     }
-    for (const variant of system.variants(workload.kind)) {
+    const variants = workload.overSocket
+      ? system.socketVariants?.(workload.kind) ?? []
+      : system.variants(workload.kind);
+    for (const variant of variants) {
       const load = ratePerSecond === undefined ? { measureMs } : { measureMs, ratePerSecond };
       entrants.push({
         name: `${system.name} ${variant.label}`.trimEnd(),

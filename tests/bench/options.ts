@@ -96,7 +96,9 @@ export function readOptions(): Options {
   const names = !alone ? values.against.split(",").filter((name) => name !== "") : [];
   return {
     systems: [new Dqlite(nodes, command), ...peers(names, nodes)],
-    workloads: WORKLOADS.filter(({ name, kind }) => wanted.includes(name) || wanted.includes(kind)),
+    workloads: WORKLOADS.filter(({ name, kind, overSocket }) =>
+      wanted.includes(name) || wanted.includes(kind) && !overSocket
+    ),
     failover: wanted.includes(FAILOVER),
     recovery: wanted.includes(RECOVERY),
     growth,

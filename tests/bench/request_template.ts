@@ -3,6 +3,8 @@
  * number before every send, always of the same width.
  */
 
+import { framesOf } from "./socket_frames.ts";
+
 /** Where the numbers of a slot come from. */
 export type SlotSource =
   /** The next number of a sequence that all clients share. */
@@ -13,6 +15,8 @@ export type SlotSource =
 /** What a workload sends to one system, and how a good answer looks. */
 export interface RequestPlan {
   readonly path: string;
+  /** Sent over a WebSocket in place of the body, one behind the other; each is answered. */
+  readonly messages?: readonly string[];
   /** A JSON text in which {@linkcode SLOT} stands for each number. */
   readonly body: string;
   readonly slot: SlotSource;
@@ -40,10 +44,7 @@ export class RequestTemplate {
 
   /** @param host The value of the Host header. */
   constructor(plan: RequestPlan, host: string) {
-    const body = Buffer.from(plan.body);
-    const head = `POST ${plan.path} HTTP/1.1\r\nHost: ${host}\r\n` +
-      `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
-    this.bytes = Buffer.concat([Buffer.from(head), body]);
+    this.bytes = plan.messages === undefined ? requestOf(plan, host) : framesOf(plan.messages);
     for (let at = this.bytes.indexOf(SLOT); at !== -1;) {
       this.#offsets.push(at);
       at = this.bytes.indexOf(SLOT, at + SLOT_DIGITS);
@@ -69,4 +70,11 @@ export class RequestTemplate {
       rest = Math.floor(rest / 10);
     }
   }
+}
+
+function requestOf(plan: RequestPlan, host: string): Buffer {
+  const body = Buffer.from(plan.body);
+  const head = `POST ${plan.path} HTTP/1.1\r\nHost: ${host}\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head), body]);
 }

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { type RequestPlan, RequestTemplate, SLOT, SLOT_MIN } from "./request_template.ts";
+import { WebSocketReader } from "../../lib/wire/websocket.ts";
 import { ResponseParser } from "./response_parser.ts";
+import { SocketParser } from "./socket_frames.ts";
 
 const STREAM = Buffer.from(
   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: x\r\n\r\nhello" +
@@ -48,4 +50,50 @@ test("a request is patched in place, at every slot and with the same length", ()
   expect(text).toContain("\r\nContent-Length: 28\r\n\r\n");
   expect(text).toEndWith(`\r\n\r\n[1000000000,"ä",9876543210]`);
   expect(template.digits(1).toString()).toBe("9876543210");
+});
+
+test("answers over a WebSocket are found however the stream is cut", () => {
+  const long = "x".repeat(300);
+  const frame = (payload: string) => {
+    const { length } = payload;
+    const head = length < 126 ? [0x81, length] : [0x81, 126, length >> 8, length & 255];
+    return Buffer.concat([Buffer.from(head), Buffer.from(payload)]);
+  };
+  const stream = Buffer.concat([
+    Buffer.from("HTTP/1.1 101 Switching Protocols\r\na: b\r\n\r\n"),
+    ...["hello", "a", long, "c", "d"].map(frame),
+  ]);
+  for (let cut = 0; cut < stream.length; cut++) {
+    const found: string[] = [];
+    const parser = new SocketParser(2, (status, body) => found.push(`${status} ${body}`));
+    for (const piece of [stream.subarray(0, cut), stream.subarray(cut)]) {
+      const reused = Buffer.from(piece);
+      parser.push(reused);
+      reused.fill(0);
+    }
+    expect(found).toEqual([`200 a${long}`, "200 cd"]);
+  }
+});
+
+test("messages are patched in place as requests are", () => {
+  const plan: RequestPlan = {
+    path: "/",
+    body: "",
+    messages: [`[${SLOT}]`, `{"a":${SLOT},"b":"${"x".repeat(200)}"}`],
+    slot: { type: "sequence" },
+    must: "",
+    mustNot: "x",
+    echo: true,
+    bodyBytesMin: 0,
+  };
+  const template = new RequestTemplate(plan, "h:1");
+  expect(template.slots).toBe(2);
+  template.set(1, SLOT_MIN);
+  const reader = new WebSocketReader(1_000);
+  reader.push(new Uint8Array(template.bytes));
+  expect(reader.next()).toEqual({ type: "text", text: plan.messages![0]! });
+  expect(reader.next()).toEqual({
+    type: "text",
+    text: plan.messages![1]!.replace(SLOT, String(SLOT_MIN)),
+  });
 });

@@ -18,6 +18,9 @@ export const WORKLOADS: readonly Workload[] = [
   { name: "read-open", kind: "read", clients: OPEN_CLIENTS, openShare: 0.7 },
   { name: "scan-1", kind: "scan", clients: 1 },
   { name: "scan-8", kind: "scan", clients: 8 },
+  // Only when they are named.
+  { name: "insert-ws-1", kind: "insert", clients: 1, overSocket: true },
+  { name: "read-ws-1", kind: "read", clients: 1, overSocket: true },
 ];
 
 /** The leader is killed under writers. */

@@ -104,6 +104,19 @@ export class Dqlite implements ClusterSystem {
     }
   }
 
+  socketVariants(kind: WorkloadKind): readonly Variant[] {
+    if (kind !== "insert" && kind !== "read") return [];
+    const stmt = kind === "insert" ? execute(INSERT, insertArgs()) : execute(READ, [integer(SLOT)]);
+    // What the client sends for a lone statement: a stream that is opened, used and closed.
+    const messages = [`{"type":"open_stream"}`, stmt, `{"type":"close_stream"}`].map((json, at) => {
+      const request = `{"stream_id":1,${json.slice(1)}`;
+      return `{"type":"request","request_id":${at},"request":${request}}`;
+    });
+    return this.variants(kind).map(({ label, plan }) => {
+      return { label: `${label} WebSocket`.trim(), plan: { ...plan, path: "/", messages } };
+    });
+  }
+
   async execute(statements: readonly string[]): Promise<void> {
     for (const statement of statements) await this.#send(statement);
   }

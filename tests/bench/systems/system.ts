@@ -8,6 +8,8 @@ export type WorkloadKind = "insert" | "transaction" | "read" | "scan";
 export interface Workload {
   readonly name: string;
   readonly kind: WorkloadKind;
+  /** Whether its clients speak over a WebSocket; only systems that do take part. */
+  readonly overSocket?: true;
   /** Connections. A client of a closed loop sends when it has its answer. */
   readonly clients: number;
   /**
@@ -46,6 +48,8 @@ export interface ClusterSystem {
   nodes(): Promise<readonly ServerNode[]>;
   /** The ways to do a workload; none where the system cannot do it. */
   variants(kind: WorkloadKind): readonly Variant[];
+  /** The same over a WebSocket. */
+  socketVariants?(kind: WorkloadKind): readonly Variant[];
   /** Runs statements in order, one request each, on the leader. */
   execute(statements: readonly string[]): Promise<void>;
   /** The number that a query gives. */
