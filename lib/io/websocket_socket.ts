@@ -16,6 +16,7 @@ import {
   type WebSocketEvent,
   WebSocketReader,
 } from "../wire/websocket.ts";
+import { systemClock } from "./clock.ts";
 import type { Connection, ConnectionHandler } from "./network.ts";
 import type { ServedConnection } from "./served_connection.ts";
 import type {
@@ -59,6 +60,9 @@ export class SocketWebSocket implements WebSocketConnection, ConnectionHandler, 
   /** Frames that wait for the end of the turn, so that they share a write. */
   #out: Uint8Array[] = [];
   #outBytes = 0;
+  #flushesSoon = false;
+  #cancelLateFlush: (() => void) | undefined;
+  #isReading = false;
   #isPaused = false;
   /** The system did not take all that was written yet. */
   #isBlocked = false;
@@ -81,7 +85,7 @@ export class SocketWebSocket implements WebSocketConnection, ConnectionHandler, 
 
   send(message: WebSocketMessage): void {
     if (this.#isClosing) return;
-    if (this.#out.length === 0) queueMicrotask(() => this.#flush());
+    this.#scheduleFlush();
     const headAt = this.#out.length;
     const beforeBytes = this.#outBytes;
     this.#out.push(NO_BYTES);
@@ -90,6 +94,16 @@ export class SocketWebSocket implements WebSocketConnection, ConnectionHandler, 
     this.#out[headAt] = textFrameHead(this.#outBytes - beforeBytes);
     // It shows soon enough when the client takes no more.
     if (this.#outBytes > JOIN_BYTES_MAX) this.#flush();
+  }
+
+  /** What is said at once waits until the turn is over, as more may follow at its heels. */
+  #scheduleFlush(): void {
+    if (this.#isReading) {
+      this.#cancelLateFlush ??= systemClock.after(0, () => this.#flush());
+    } else if (!this.#flushesSoon) {
+      this.#flushesSoon = true;
+      queueMicrotask(() => this.#flush());
+    }
   }
 
   #push(part: string | Uint8Array): void {
@@ -160,6 +174,7 @@ export class SocketWebSocket implements WebSocketConnection, ConnectionHandler, 
 
   #read(): void {
     if (this.#isDeaf) return;
+    this.#isReading = true;
     try {
       while (!this.#isPaused && !this.#isDeaf) {
         const event = this.#reader.next();
@@ -170,6 +185,7 @@ export class SocketWebSocket implements WebSocketConnection, ConnectionHandler, 
     } catch (error) {
       this.#fail(error);
     }
+    this.#isReading = false;
   }
 
   #take(event: WebSocketEvent): void {
@@ -221,6 +237,7 @@ export class SocketWebSocket implements WebSocketConnection, ConnectionHandler, 
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#out = [];
+    this.#cancelLateFlush?.();
     try {
       this.#handler.onClose();
     } catch (error) {
@@ -229,6 +246,9 @@ export class SocketWebSocket implements WebSocketConnection, ConnectionHandler, 
   }
 
   #flush(): void {
+    this.#flushesSoon = false;
+    this.#cancelLateFlush?.();
+    this.#cancelLateFlush = undefined;
     const parts = this.#out;
     if (parts.length === 0) return;
     this.#out = [];

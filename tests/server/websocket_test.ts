@@ -108,6 +108,13 @@ test("messages that arrive together are answered in one write, and told to be al
   expect(wire.take()).toEqual([serverFrame(0x81, "c")]);
 });
 
+test("what is said at once leaves with what follows before the turn is over", async () => {
+  const { echo, wire } = await serveEcho();
+  echo.onArrived = () => void Promise.resolve().then(() => echo.connection.send("later"));
+  await wire.arrive(text("a"));
+  expect(wire.take()).toEqual([serverFrame(0x81, "a") + serverFrame(0x81, "later")]);
+});
+
 test("a large message leaves at once, so that it shows who takes no more", async () => {
   const { echo, wire } = await serveEcho();
   wire.takes = false;

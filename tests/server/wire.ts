@@ -41,7 +41,8 @@ export class Wire implements Connection {
   /** Something arrives, and is dealt with. */
   async arrive(what: string): Promise<void> {
     this.handler.onData(new Uint8Array(Buffer.from(what, "latin1")));
-    await new Promise((resolve) => setImmediate(resolve));
+    // What it leads to may be put off until the turn is over, and may begin only then.
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** What was written since the last time. */
