@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { DatabaseError } from "../../lib/base/errors.ts";
 import { HTTP_BODY_BYTES_MAX } from "../../lib/base/limits.ts";
+import { below, SeededRandom } from "../../lib/base/random.ts";
 import {
   decodeClientMessage,
   decodeSocketRequest,
@@ -203,4 +204,36 @@ test("results leave the envelope of the pipeline for that of the message", () =>
     request_id: 8,
     response: { type: "fetch_cursor", done: true, entries: [{ type: "row", row: [] }] },
   });
+});
+
+test("whatever a client sends is decoded, or refused by a rule", () => {
+  const random = new SeededRandom(7);
+  const pick = <T>(list: readonly T[]): T => list[below(random, list.length)]!;
+  const types = ["execute", "batch", "sequence", "describe", "store_sql", "open_cursor", "x", 1];
+  const keys = [
+    "type",
+    "stream_id",
+    "cursor_id",
+    "stmt",
+    "batch",
+    "sql",
+    "sql_id",
+    "steps",
+    "args",
+  ];
+  const value = (depth: number): unknown => {
+    const kind = below(random, depth > 4 ? 5 : 8);
+    if (kind < 5) return pick([null, true, 6, 7, -1.5, "SELECT 1"]);
+    const count = below(random, 5);
+    if (kind === 5) return Array.from({ length: count }, () => value(depth + 1));
+    const members = Array.from({ length: count }, () => [pick(keys), value(depth + 1)]);
+    return { type: pick(types), stream_id: 1, ...Object.fromEntries(members) };
+  };
+  const seen = new Set<string>();
+  for (let i = 0; i < 20_000; i++) {
+    const members = keys.slice(1).map((key) => [key, value(0)]);
+    const request = { ...Object.fromEntries(members), stream_id: 1, type: pick(types) };
+    seen.add(fate(() => decode(request)));
+  }
+  expect(seen).toEqual(new Set(["violation", "PROTOCOL", "fine", "SQL_STORE_UNKNOWN"]));
 });

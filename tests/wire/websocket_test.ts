@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { concat } from "../../lib/base/bytes.ts";
+import { below, SeededRandom } from "../../lib/base/random.ts";
 import {
   CLOSE,
   closeFrame,
@@ -242,3 +243,25 @@ for (
   test(`a handshake is refused: ${what}`, () =>
     expect(handshake(changes)).toMatchObject({ status }));
 }
+
+test("whatever arrives is read, or refused by a rule", () => {
+  const random = new SeededRandom(11);
+  const codes = new Set<number>();
+  for (let round = 0; round < 5_000; round++) {
+    const bytes = concat(Array.from({ length: 1 + below(random, 3) }, () => {
+      const first = [TEXT, BEGIN, MORE, LAST, PING, GOOD_BYE, below(random, 256)];
+      return frame(first[below(random, first.length)]!, "x".repeat(below(random, 130)));
+    }));
+    bytes[below(random, bytes.length)] = below(random, 256);
+    const reader = new WebSocketReader(100);
+    try {
+      for (let at = 0; at < bytes.length; at += 7) eventsOf(reader, bytes.subarray(at, at + 7));
+      expect(reader.restBytes).toBeLessThan(14);
+    } catch (error) {
+      if (!(error instanceof WebSocketError)) throw error;
+      codes.add(error.closeCode);
+    }
+  }
+  const { PROTOCOL, UNSUPPORTED, INVALID_DATA, TOO_BIG } = CLOSE;
+  expect(codes).toEqual(new Set([PROTOCOL, UNSUPPORTED, INVALID_DATA, TOO_BIG]));
+});
