@@ -127,6 +127,8 @@ export class Server {
         handleUpgrade(request, (connection, version) => {
           const socket = new HranaSocket(connection, version, options);
           this.#sockets.add(socket);
+          // It was asked for before the node began to stop.
+          if (this.#closing !== undefined) clock.soon(() => void socket.stop());
           return socket;
         }),
     };
