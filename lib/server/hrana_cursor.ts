@@ -40,8 +40,8 @@ export class HranaCursor {
   settle(result: Json | undefined): void {
     // It may be closed already.
     if (this.#isClosed) return;
-    if (result === undefined) return this.close();
-    this.#reader = new CursorReader(result);
+    this.#reader = result === undefined ? undefined : readerOf(result);
+    if (this.#reader === undefined) return this.close();
     this.answer();
   }
 
@@ -57,9 +57,7 @@ export class HranaCursor {
     if (reader === undefined) return;
     let count = 0;
     while (count < this.#fetches.length && this.#host.isFlowing()) {
-      const { requestId, maxCount } = this.#fetches[count++]!;
-      const bounds = { count: Math.min(maxCount, CURSOR_ENTRIES_MAX), bytes: CURSOR_BYTES_MAX };
-      this.#host.answer(encodeEntries(requestId, reader.next(bounds)));
+      this.#host.answer(answerTo(this.#fetches[count++]!, reader));
     }
     this.#fetches.splice(0, count);
   }
@@ -75,6 +73,26 @@ export class HranaCursor {
     for (const { requestId } of this.#fetches.splice(0)) {
       this.#host.answer(encodeRefusal(requestId, NOT_OPEN));
     }
+  }
+}
+
+/** The result of another node need not be what it should: then there is nothing to read. */
+function readerOf(result: Json): CursorReader | undefined {
+  try {
+    return new CursorReader(result);
+  } catch (error) {
+    if (error instanceof DatabaseError) return undefined;
+    throw error;
+  }
+}
+
+function answerTo({ requestId, maxCount }: Fetch, reader: CursorReader): Json {
+  const bounds = { count: Math.min(maxCount, CURSOR_ENTRIES_MAX), bytes: CURSOR_BYTES_MAX };
+  try {
+    return encodeEntries(requestId, reader.next(bounds));
+  } catch (error) {
+    if (error instanceof DatabaseError) return encodeRefusal(requestId, encodeErrorBody(error));
+    throw error;
   }
 }
 

@@ -58,7 +58,7 @@ export class StreamRoute {
       const answer = this.#url === undefined
         ? await this.#runHere(requests, list)
         : await this.#proxy.sendTo(this.#url, CALL, this.#bodyOf(list));
-      return "status" in answer ? this.#takeReply(answer) : this.#take(answer);
+      return "status" in answer ? this.#takeReply(answer, requests.length) : this.#take(answer);
     } catch (error) {
       if (error instanceof DatabaseError) return { error: encodeErrorBody(error) };
       throw error;
@@ -77,10 +77,14 @@ export class StreamRoute {
     return encoder.encode(`{"baton":${JSON.stringify(this.#baton ?? null)},${list}`);
   }
 
-  #takeReply(reply: HttpReply): RouteAnswer {
+  #takeReply(reply: HttpReply, count: number): RouteAnswer {
     const body = reply.body as Uint8Array<ArrayBuffer>;
     if (reply.status !== OK_STATUS) return { error: errorOf(reply) };
     const answer = splitPipelineReply(body);
+    if (answer.results.length !== count) {
+      const message = `The leader gave ${answer.results.length} results for ${count} requests`;
+      throw new DatabaseError("PROTOCOL", message, { outcome: "unknown" });
+    }
     // The proxy wrote it, with a slash at its end.
     this.#url = answer.baseUrl?.replace(/\/$/, "") ?? this.#url;
     return this.#take(answer);

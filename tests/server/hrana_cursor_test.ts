@@ -65,3 +65,16 @@ test("what waits on a cursor that fails, or is closed, is refused", () => {
     expect(host.answers).toEqual([[1, "PROTOCOL"], [2, "PROTOCOL"]]);
   }
 });
+
+test("a result that is none is refused where it breaks", () => {
+  const host = new Host();
+  const garbage = new HranaCursor(1, host);
+  garbage.settle("garbage");
+  garbage.fetch(1, 1);
+  expect(host.answers).toEqual([[1, "PROTOCOL"]]);
+  const broken = new HranaCursor(1, host);
+  broken.settle(jsonText(RESULT).replace("[],[],[]", "[],[[,[]"));
+  broken.fetch(2, 2);
+  broken.fetch(3, 9);
+  expect(host.answers.slice(1)).toEqual([[2, 2], [3, "PROTOCOL"]]);
+});

@@ -359,3 +359,21 @@ test("a stream of a follower is closed on the leader when the client goes away",
   client.close();
   await until(() => setup.sessions.openStreams === 0, "the leader closed the stream");
 });
+
+test("a leader that answers something else is not believed", async () => {
+  const sessions = new FakeSessions();
+  sessions.answer = () => Promise.resolve({ baton: undefined, results: [] });
+  await using leader = await startServer({ sessions });
+  const leadership = {
+    leaderUrl: () => leader.url,
+    waitForLeader: () => Promise.resolve(true),
+  };
+  await using follower = await startFollower(leadership);
+  using client = await HranaClient.connect(follower.url);
+  client.send(open(1));
+  expect(await client.ask(execute(1, "SELECT 1"))).toMatchObject({
+    code: "PROTOCOL",
+    outcome: "unknown",
+  });
+  expect(await client.ask(close(1))).toEqual({ type: "close_stream" });
+});
