@@ -84,5 +84,6 @@ function endOfString(bytes: Bytes, at: number): number {
 }
 
 function malformed(at: number): DatabaseError {
-  return new DatabaseError("PROTOCOL", `The answer of a node is malformed at byte ${at}`);
+  const message = `The answer of a node is malformed at byte ${at}`;
+  return new DatabaseError("PROTOCOL", message, { outcome: "unknown" });
 }
