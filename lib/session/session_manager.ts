@@ -29,7 +29,7 @@ import { fromPlain, toPlain } from "./plain_error.ts";
 import { firstSql, mayRunOnFollower, shapeOf } from "./routing.ts";
 import { type Stream, type StreamEnd, streamEndError, Streams } from "./streams.ts";
 import type { PipelineRequest, PipelineResponse, Sessions } from "./types.ts";
-import type { FromWorker, Job, JobResult } from "./worker_messages.ts";
+import type { FromWorker, JobResult } from "./worker_messages.ts";
 import { ownerOf, type WorkerPool, WRITER } from "./worker_pool.ts";
 import { WriteTurns } from "./write_turns.ts";
 

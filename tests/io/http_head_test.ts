@@ -110,6 +110,6 @@ test("a body that ends too early is told to whoever waits for it", async () => {
   body.push(encoder.encode("half"));
   const read = body.bytes();
   body.fail("the client went away");
-  expect(read).rejects.toThrow("The body was cut short: the client went away");
+  await expect(read).rejects.toThrow("The body was cut short: the client went away");
   expect(() => body.bytes()).toThrow("cut short");
 });
