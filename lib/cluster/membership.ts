@@ -6,7 +6,14 @@ import type { Log } from "../observe/log.ts";
 import type { Raft } from "../raft/raft.ts";
 import { isMember, roleOf } from "../raft/configuration.ts";
 import { weightIn, weightOf } from "../raft/priority.ts";
-import type { ConfigurationChange, LogIndex, Member, MemberRole, NodeId } from "../raft/types.ts";
+import type {
+  ConfigurationChange,
+  LogIndex,
+  Member,
+  MemberRole,
+  NodeId,
+  Term,
+} from "../raft/types.ts";
 import type { Replica } from "../replica/replica.ts";
 
 /** What a node that wants to join is told. */
@@ -183,25 +190,32 @@ export class Membership {
     if (this.#raft.role !== "leader") {
       throw new DatabaseError("NOT_LEADER", "Only the leader can hand leadership over");
     }
-    const to = id ?? this.#bestSuccessor();
-    if (to === undefined) {
+    const successors = id === undefined ? this.#successors() : [id];
+    if (successors.length === 0) {
       throw new DatabaseError("MEMBERSHIP", "There is no other voter to hand leadership to");
     }
     const term = this.#raft.term;
+    for (const to of successors) {
+      if (await this.#transferTo(to, term)) return;
+    }
+    const names = successors.join(", ");
+    throw new DatabaseError("MEMBERSHIP", `Node ${names} did not take leadership in time`);
+  }
+
+  /** Returns false when this node still leads: the core gave the transfer up. */
+  async #transferTo(to: NodeId, term: Term): Promise<boolean> {
     const result = this.#raft.transfer(to);
     this.#replica.schedule();
     if (!result.accepted) throw refusalError(result.refusal, result.reason);
-    const deadlineMs = this.#clock.nowMs() + LEADER_WAIT_MS;
     while (this.#raft.role === "leader" && this.#raft.term === term) {
-      if (this.#clock.nowMs() > deadlineMs) {
-        throw new DatabaseError("MEMBERSHIP", `Node ${to} did not take leadership in time`);
-      }
+      if (this.#raft.status().transferTarget !== to) return false;
       await this.#pause();
     }
+    return true;
   }
 
-  /** Of the voters that answered lately, if any, the one of the highest weight that is ahead. */
-  #bestSuccessor(): NodeId | undefined {
+  /** The voters, best first: those that answered lately, by their weight, by what they hold. */
+  #successors(): NodeId[] {
     const { peers, configuration } = this.#raft.status();
     return peers
       .filter(({ id }) => configuration.voters.includes(id))
@@ -209,8 +223,8 @@ export class Membership {
         Number(b.active) - Number(a.active) ||
         weightIn(configuration, b.id) - weightIn(configuration, a.id) ||
         b.matchIndex - a.matchIndex
-      )[0]
-      ?.id;
+      )
+      .map(({ id }) => id);
   }
 
   #promote(): void {
