@@ -6,6 +6,7 @@ import { isDiskFull } from "../../lib/io/disk_full.ts";
 import type { LogIndex, NodeId, SnapshotBase } from "../../lib/raft/types.ts";
 import type { SnapshotEdge, SnapshotReceiver } from "../../lib/replica/snapshot_install.ts";
 import type { SnapshotSource } from "../../lib/replica/snapshot_source.ts";
+import type { NodeView, Oracle } from "./checkers/oracle.ts";
 import type { PageTransfer, SimulatedMachine } from "./database.ts";
 import { causedBy, InjectedError } from "./faults.ts";
 import type { Counters } from "./marks.ts";
@@ -36,6 +37,8 @@ export interface SnapshotsOptions {
   readonly network: SimulatedNetwork;
   /** Who takes snapshots here. */
   readonly owner: Owner;
+  readonly node: NodeView;
+  readonly oracle: Oracle;
   readonly transfer: PageTransfer;
   readonly peer: (id: NodeId) => SnapshotPeer | undefined;
 }
@@ -121,7 +124,12 @@ class Transfer {
     this.#base = base;
     this.#consistentAtStart = giver.machine.consistentIndex;
     this.#here(() => {
-      this.#receiver.begin(base, () => this.#next(0));
+      const { node, oracle } = this.#options;
+      const holdsDatabase = node.running?.machine.installing === false;
+      this.#receiver.begin(base, () => {
+        if (holdsDatabase) oracle.mayReplace(node, base.index);
+        this.#next(0);
+      });
     });
   }
 

@@ -67,6 +67,17 @@ export class Oracle {
     this.#sample = sample;
   }
 
+  /** A database is given up for a snapshot of `index`, which must not be behind it. */
+  mayReplace(node: NodeView, index: LogIndex): void {
+    const { running, durable } = node;
+    if (running === undefined || durable.recovering) return;
+    const { appliedIndex } = running.replica;
+    require(
+      index >= appliedIndex,
+      () => `n${node.id} gives up what it holds at ${appliedIndex} for a snapshot of ${index}`,
+    );
+  }
+
   watch(node: NodeView): void {
     this.#nodes.set(node.id, node);
   }
@@ -90,8 +101,10 @@ export class Oracle {
     seen.lastIndex = raft.lastIndex;
     const { appliedIndex } = replica;
     if (appliedIndex === seen.appliedIndex) return;
+    // A snapshot may be behind a database that was given up before; see `mayReplace`.
+    const isInstalled = machine.installed?.index === appliedIndex;
     require(
-      appliedIndex > seen.appliedIndex || node.durable.recovering,
+      appliedIndex > seen.appliedIndex || node.durable.recovering || isInstalled,
       () => `n${node.id} goes back to ${appliedIndex}`,
     );
     require(
