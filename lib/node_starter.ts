@@ -203,6 +203,7 @@ export class NodeStarter {
       folder: folder.path,
       openHandle: (path) => ReplicaHandle.open(library, path),
       claimPace: new ClaimPace(() => this.#clock.nowMs()),
+      wallMs: () => this.#clock.wallMs(),
       onDiverged: (claim, own) => this.#integrity?.differs(claim, own),
     });
     this.#machine = machine;

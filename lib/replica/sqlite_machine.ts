@@ -28,6 +28,8 @@ export interface SqliteMachineOptions extends PageHashesOptions {
   readonly folder: string;
   /** Opens the replication handle of a database file that exists. */
   readonly openHandle: (path: string) => ReplicaHandle;
+  /** Milliseconds since 1970: when a leader's transactions ended; without it none is told. */
+  readonly wallMs?: () => number;
   /** Bound of a command's payload; {@linkcode ENTRY_PAYLOAD_BYTES_MAX} by default. */
   readonly payloadBytesMax?: number;
 }
@@ -44,6 +46,7 @@ export class SqliteMachine implements StateMachine {
   readonly #disk: Disk;
   readonly #folder: string;
   readonly #openHandle: (path: string) => ReplicaHandle;
+  readonly #wallMs: () => number | undefined;
   /** Chunks are drained behind room for the command's header. */
   readonly #scratch: Uint8Array;
   #record: CheckpointRecord;
@@ -66,6 +69,7 @@ export class SqliteMachine implements StateMachine {
     this.#disk = options.disk;
     this.#folder = options.folder;
     this.#openHandle = options.openHandle;
+    this.#wallMs = options.wallMs ?? (() => undefined);
     this.#scratch = new Uint8Array(options.payloadBytesMax ?? ENTRY_PAYLOAD_BYTES_MAX);
     const { record, problems } = mendCheckpoint(this.#disk, this.#folder);
     this.#record = record;
@@ -192,14 +196,15 @@ export class SqliteMachine implements StateMachine {
 
   drain(): Captured | undefined {
     const claim = this.#first ? this.#hashes.claim : undefined;
-    const drained = this.#opened().drain(this.#scratch.subarray(framesHeaderBytes(claim)));
+    const extras = { claim, wallMs: this.#wallMs() };
+    const drained = this.#opened().drain(this.#scratch.subarray(framesHeaderBytes(extras)));
     if (drained === undefined) return undefined;
     if (claim !== undefined) this.#hashes.claimed();
     const payload = encodeFrames(this.#scratch, drained.bytes, {
       databaseId: DATABASE_ID,
       first: this.#first,
       last: drained.complete,
-      claim,
+      ...extras,
     });
     this.#first = drained.complete;
     return { payload, complete: drained.complete, seq: drained.seq };

@@ -13,9 +13,13 @@
  * ```
  * All integers are little-endian.
  *
- * Now and then a frames command has version 2 and carries, before the chunk, the digest of the
- * database after an earlier entry: index (u64), digest (u64), pages (u32), 0 (u32). It says nothing
- * about the command itself.
+ * A frames command may carry more before the chunk; its version says what, as a sum:
+ *
+ * - 1, always;
+ * - 1 for the digest of the database after an earlier entry: index (u64), digest (u64), pages
+ *   (u32), 0 (u32). It says nothing about the command itself;
+ * - 2 for the time, before the digest: milliseconds since 1970 (u64) on the clock of the leader,
+ *   after its transactions ended and before anybody was told so.
  */
 import { assert } from "../base/assert.ts";
 import { ByteReader, ByteWriter, FormatError } from "../base/bytes.ts";
@@ -23,11 +27,13 @@ import { ByteReader, ByteWriter, FormatError } from "../base/bytes.ts";
 const KIND_CREATE = 1;
 const KIND_FRAMES = 2;
 const VERSION = 1;
-const VERSION_WITH_DIGEST = 2;
+const WITH_DIGEST = 1;
+const WITH_TIME = 2;
+const DIGEST_BYTES = 24;
+const TIME_BYTES = 8;
 
-/** Bytes before the chunk in a frames command, without and with a digest. */
+/** Bytes before the chunk in a frames command that carries nothing else. */
 export const FRAMES_HEADER_BYTES = 8;
-export const FRAMES_HEADER_BYTES_MAX = 32;
 
 /** A sum over the content of all pages of a database; equal on replicas that hold the same. */
 export interface PageDigest {
@@ -59,8 +65,16 @@ export type Command =
     readonly last: boolean;
     /** What the leader held after an earlier entry. */
     readonly claim: DigestClaim | undefined;
+    /** When its transactions ended, in milliseconds since 1970. */
+    readonly wallMs: number | undefined;
     readonly chunk: Uint8Array;
   };
+
+/** What a frames command carries beside its chunk. */
+export interface FramesExtras {
+  readonly claim?: DigestClaim | undefined;
+  readonly wallMs?: number | undefined;
+}
 
 /** Encodes the creation of a database. */
 export function encodeCreate(
@@ -75,8 +89,9 @@ export function encodeCreate(
 }
 
 /** Bytes before the chunk in a frames command. */
-export function framesHeaderBytes(claim: DigestClaim | undefined): number {
-  return claim === undefined ? FRAMES_HEADER_BYTES : FRAMES_HEADER_BYTES_MAX;
+export function framesHeaderBytes({ claim, wallMs }: FramesExtras): number {
+  return FRAMES_HEADER_BYTES + (claim === undefined ? 0 : DIGEST_BYTES) +
+    (wallMs === undefined ? 0 : TIME_BYTES);
 }
 
 /**
@@ -86,31 +101,26 @@ export function framesHeaderBytes(claim: DigestClaim | undefined): number {
 export function encodeFrames(
   buffer: Uint8Array,
   chunkBytes: number,
-  part: {
+  part: FramesExtras & {
     readonly databaseId: number;
     readonly first: boolean;
     readonly last: boolean;
-    readonly claim?: DigestClaim | undefined;
   },
 ): Uint8Array<ArrayBuffer> {
   assert(chunkBytes > 0, "a frames command needs a chunk");
-  const { claim } = part;
-  const size = framesHeaderBytes(claim) + chunkBytes;
-  const payload = buffer.slice(0, size) as Uint8Array<ArrayBuffer>;
-  const view = new DataView(payload.buffer);
-  view.setUint8(0, KIND_FRAMES);
-  view.setUint8(1, claim === undefined ? VERSION : VERSION_WITH_DIGEST);
-  view.setUint8(2, part.first ? 1 : 0);
-  view.setUint8(3, part.last ? 1 : 0);
-  view.setUint32(4, part.databaseId, true);
+  const { claim, wallMs } = part;
+  const headerBytes = framesHeaderBytes(part);
+  const payload = buffer.slice(0, headerBytes + chunkBytes) as Uint8Array<ArrayBuffer>;
+  const writer = new ByteWriter(headerBytes);
+  const version = VERSION + (claim === undefined ? 0 : WITH_DIGEST) +
+    (wallMs === undefined ? 0 : WITH_TIME);
+  writer.u8(KIND_FRAMES).u8(version).u8(part.first ? 1 : 0).u8(part.last ? 1 : 0);
+  writer.u32(part.databaseId);
+  if (wallMs !== undefined) writer.u53(wallMs);
   if (claim !== undefined) {
-    view.setUint32(8, claim.index % 0x1_0000_0000, true);
-    view.setUint32(12, Math.floor(claim.index / 0x1_0000_0000), true);
-    view.setUint32(16, claim.low, true);
-    view.setUint32(20, claim.high, true);
-    view.setUint32(24, claim.pages, true);
-    view.setUint32(28, 0, true);
+    writer.u53(claim.index).u32(claim.low).u32(claim.high).u32(claim.pages).u32(0);
   }
+  payload.set(writer.view());
   return payload;
 }
 
@@ -123,8 +133,8 @@ export function decodeCommand(payload: Uint8Array): Command {
   const reader = new ByteReader(payload);
   const kind = reader.u8();
   const version = reader.u8();
-  const hasClaim = kind === KIND_FRAMES && version === VERSION_WITH_DIGEST;
-  if (version !== VERSION && !hasClaim) {
+  const extras = version - VERSION;
+  if (extras < 0 || extras > (kind === KIND_FRAMES ? WITH_DIGEST + WITH_TIME : 0)) {
     throw new FormatError(`Command has unknown version ${version}`);
   }
   const first = reader.u8() === 1;
@@ -139,13 +149,15 @@ export function decodeCommand(payload: Uint8Array): Command {
         image: reader.raw(reader.remaining),
       };
     case KIND_FRAMES: {
-      const claim = hasClaim ? readClaim(reader) : undefined;
+      const wallMs = (extras & WITH_TIME) === 0 ? undefined : reader.u53();
+      const claim = (extras & WITH_DIGEST) === 0 ? undefined : readClaim(reader);
       return {
         type: "frames",
         databaseId,
         first,
         last,
         claim,
+        wallMs,
         chunk: reader.raw(reader.remaining),
       };
     }
