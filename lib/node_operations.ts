@@ -1,4 +1,5 @@
 /** The node as its HTTP server sees it: status, leadership, and what operators may ask for. */
+import type { ArchiveStatus } from "./archive/archiver.ts";
 import { VERSION } from "./base/version.ts";
 import { DatabaseError } from "./base/errors.ts";
 import type { Membership, TargetRole } from "./cluster/membership.ts";
@@ -33,6 +34,8 @@ export interface RunningParts {
   readonly backups: Backups;
   readonly restores: Restores;
   readonly integrity: NodeIntegrity;
+  /** Undefined on a node without an archive. */
+  readonly archive: () => ArchiveStatus | undefined;
 }
 
 /** How often a wait for a leader looks again. */
@@ -69,7 +72,7 @@ export class NodeOperations implements Operations, Leadership {
   }
 
   clusterStatus(): ClusterStatus {
-    const { clusterId, raft, replica, integrity } = this.running();
+    const { clusterId, raft, replica, integrity, archive } = this.running();
     const status = raft.status();
     const { configuration } = status;
     const leader = memberOf(configuration.members, status.leader);
@@ -99,6 +102,7 @@ export class NodeOperations implements Operations, Leadership {
         };
       }),
       integrity: integrity.status,
+      archive: archive() ?? null,
     };
   }
 

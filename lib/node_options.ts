@@ -1,4 +1,5 @@
 import type { TargetRole } from "./cluster/membership.ts";
+import type { NodeArchiveOptions } from "./node_archive.ts";
 import type { Log } from "./observe/log.ts";
 import type { Trailing } from "./replica/compaction.ts";
 
@@ -39,6 +40,8 @@ export interface NodeOptions {
   /** URL that clients reach the HTTP port by; that of `http` by default. */
   readonly advertiseHttp?: string;
   readonly storage?: StorageOptions;
+  /** Where what is committed is archived, to restore any point in time; nowhere by default. */
+  readonly archive?: NodeArchiveOptions;
   /**
    * Bytes of pages that one transaction may change while this node leads.
    *

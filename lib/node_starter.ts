@@ -26,6 +26,7 @@ import { spawnSqlWorker } from "./io/worker.ts";
 import type { SegmentLog } from "./log/segment_log.ts";
 import type { LogSpace } from "./log/types.ts";
 import { isEveryAddress, reachable } from "./node_address.ts";
+import { NodeArchive, type NodeArchiveParts } from "./node_archive.ts";
 import { answerControl, keepInTouch } from "./node_control.ts";
 import { newCopies } from "./node_copies.ts";
 import { enterCluster } from "./node_entry.ts";
@@ -108,6 +109,7 @@ export class NodeStarter {
   #brief: BriefRunner | undefined;
   #sessions: SessionManager | undefined;
   #machine: SqliteMachine | undefined;
+  #archive: NodeArchive | undefined;
   #operations: NodeOperations | undefined;
   #roster: Roster | undefined;
 
@@ -126,6 +128,8 @@ export class NodeStarter {
 
   /** See `Node.start`. */
   async start(): Promise<StartedNode> {
+    const { archive } = this.#options;
+    this.#archive = archive && new NodeArchive(archive);
     const folder = openFolder(this.#disk, this.#options.dir);
     this.#stack.defer(() => folder.close());
     this.#tellMended(folder.mended);
@@ -210,6 +214,7 @@ export class NodeStarter {
     this.#tellMended(machine.mended);
     // Closes a file that SQLite must have closed before.
     this.#stack.defer(() => this.#upkeep?.close());
+    this.#stack.defer(() => this.#archive?.close());
     this.#stack.defer(() => machine.close());
     const { transactionBytesMax: bytesMax } = this.#options;
     const limited = { machine, clock: this.#clock, disk: this.#disk, folder: folder.path };
@@ -248,7 +253,8 @@ export class NodeStarter {
     const running = { clusterId, raft, replica, machine, membership, maintenance };
     const edges = { network: this.#network, clock, log: this.#log, onFatal };
     this.#integrity = new NodeIntegrity({ ...running, ...edges, raftLog: log, pool });
-    operations.attach({ ...running, integrity: this.#integrity, ...copies });
+    const archive = () => this.#archive?.status;
+    operations.attach({ ...running, integrity: this.#integrity, archive, ...copies });
     this.#recovering = log.recovering;
     transport.setPeers(raft.status().configuration.members);
     // Nobody else could lead: there is nothing to wait for.
@@ -260,6 +266,23 @@ export class NodeStarter {
     this.#stack.defer(() => upkeep.stop());
     this.#integrity.start();
     this.#stack.defer(() => this.#integrity?.stop());
+    this.#startArchive(folder, { raftLog: log, machine, replica });
+  }
+
+  #startArchive(
+    { path: folder }: DataFolder,
+    parts: Pick<NodeArchiveParts, "raftLog" | "machine" | "replica">,
+  ): void {
+    this.#archive?.start({
+      ...parts,
+      clusterId: this.#clusterId!,
+      disk: this.#disk,
+      folder,
+      clock: this.#clock,
+      log: this.#log,
+      onFatal: (error) => this.#fail(error),
+    });
+    this.#stack.defer(() => this.#archive?.stop());
   }
 
   #keepInTouch(member: Member, roster: Roster): void {
@@ -367,6 +390,7 @@ export class NodeStarter {
       identity: this.#identity(nodeId),
       log: this.#log,
       storage: this.#options.storage,
+      archiveKeepsAfter: () => this.#archive?.keepAfter() ?? Infinity,
       onFatal: (error) => this.#fail(error),
     });
   }

@@ -46,6 +46,8 @@ export interface UpkeepOptions {
   readonly addressOf: (id: NodeId) => string | undefined;
   readonly log: Log;
   readonly storage?: StorageOptions | undefined;
+  /** The entry whose successors are kept for the archive. */
+  readonly archiveKeepsAfter: () => LogIndex;
   /** The node cannot go on. */
   readonly onFatal: (error: Error) => void;
 }
@@ -177,12 +179,13 @@ export class NodeUpkeep {
   #compact(): void {
     const { raft, raftLog, machine, clock, log, storage, onFatal } = this.#options;
     const { checkpointIndex } = machine;
-    const isPinned = this.#pins.lowest(clock.nowMs()) < checkpointIndex;
+    const lowest = Math.min(this.#pins.lowest(clock.nowMs()), this.#options.archiveKeepsAfter());
+    const isPinned = lowest < checkpointIndex;
     if (checkpointIndex === this.#compactedAt) return;
     // What is kept for another node goes later.
     if (!isPinned) this.#compactedAt = checkpointIndex;
     const trailing = storage?.trailing;
-    const kept = { raft, log: raftLog, machine, pins: this.#pins, clock };
+    const kept = { raft, log: raftLog, machine, pins: { lowest: () => lowest }, clock };
     try {
       if (!compactLog(trailing === undefined ? kept : { ...kept, trailing })) return;
       log.debug("compacted the log", { firstIndex: raftLog.firstIndex });

@@ -215,6 +215,37 @@ export const RESTORE_STALL_MS = 60_000;
 /** Time after which the question for the end of a restore is answered, also when it goes on. */
 export const RESTORE_WAIT_MS = 20_000;
 
+/** Entries in one object of an archive: their size, unpacked, and their count. */
+export const ARCHIVE_OBJECT_BYTES_MAX = 8 * MIB;
+export const ARCHIVE_OBJECT_ENTRIES_MAX = 4_096;
+/** Pages in one object of an archive, unpacked. */
+export const ARCHIVE_PART_BYTES = 4 * MIB;
+/** What an object may have beside its body: head, hash, and what packing adds to noise. */
+export const ARCHIVE_OVERHEAD_BYTES = 4 * MIB;
+/** Time that an entry waits for others before they are put into an archive together. */
+export const ARCHIVE_DELAY_MS = 1_000;
+/** How often a node that does not lead looks how far the archive is. */
+export const ARCHIVE_LOOK_MS = 30_000;
+/** A base is made when the log grew by so much, and by the size of the database, since the last. */
+export const ARCHIVE_BASE_LOG_BYTES = 64 * MIB;
+/** A base is made after this time, if anything was written since the last one. */
+export const ARCHIVE_BASE_MS = 24 * 60 * 60 * 1000;
+/** Pages of a base that are read at once. */
+export const ARCHIVE_READ_BYTES = 256 * KIB;
+/** Bytes of log that are kept for an archive that cannot be reached; past it, there is a gap. */
+export const ARCHIVE_HOLD_BYTES_MAX = 1024 * MIB;
+/** Time that one call of an archive may take. */
+export const ARCHIVE_CALL_TIMEOUT_MS = 60_000;
+/** Bounds of the pause after an archive could not be reached; it doubles in between. */
+export const ARCHIVE_RETRY_MIN_MS = 1_000;
+export const ARCHIVE_RETRY_MAX_MS = 30_000;
+/** An archive that cannot be reached is told of in the log once in this time. */
+export const ARCHIVE_TELL_MS = 60_000;
+/** Time for which a node that stops goes on to archive what is committed. */
+export const ARCHIVE_STOP_MS = 5_000;
+/** Objects of an archive that are fetched ahead when it is restored. */
+export const ARCHIVE_PREFETCH = 4;
+
 /** A leader tells the digest of its database once in so many batches, or after this time. */
 export const CLAIM_BATCHES = 64;
 export const CLAIM_MS = 1_000;
@@ -270,4 +301,5 @@ assert(
   TRANSACTION_IDLE_CONTENDED_MS < WEBSOCKET_STREAM_IDLE_MS,
   "a stream that holds others up must not be kept",
 );
+assert(ENTRY_PAYLOAD_BYTES_MAX + KIB <= ARCHIVE_OBJECT_BYTES_MAX, "an entry must fit an object");
 assert(INFLIGHT_BYTES_MAX < PEER_QUEUE_BYTES_MAX, "what is in flight must fit the peer's queue");

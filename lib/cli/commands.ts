@@ -48,7 +48,8 @@ export const COMMANDS: readonly Command[] = [
   }),
   command({
     name: "restore",
-    summary: "make a SQLite file the content of a running cluster, or of a new one",
+    summary:
+      "make a SQLite file, or a point in time, the content of a running cluster or a new one",
     options: RESTORE_OPTIONS,
     rest: { name: "FILE", description: "the database file; it is not changed" },
     run: async (call) => (await import("./restore.ts")).restore(call),

@@ -5,6 +5,7 @@
 import { z } from "zod";
 
 import { TRANSACTION_BYTES_MAX } from "../base/limits.ts";
+import { parsePoint, type Point } from "../archive/point.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../observe/log.ts";
 import { MODE_NAMES } from "../shell/modes.ts";
 
@@ -53,6 +54,14 @@ const nodeAt = z.string().transform((text, context) => {
     return { id, address: match![2]! };
   }
   context.addIssue("must be ID=HOST:PORT with a positive whole number, such as 1=10.0.0.1:9001");
+  return z.NEVER;
+});
+const pointInTime = z.string().transform((text, context): Point => {
+  const point = parsePoint(text);
+  if (point !== undefined) return point;
+  context.addIssue(
+    "must be an entry's index, latest, or a time with its zone, such as 2026-03-01T12:00:00.5Z",
+  );
   return z.NEVER;
 });
 const path = z.string().min(1, { error: "must be a path, not an empty text" });
@@ -136,6 +145,14 @@ export const SERVE_OPTIONS = {
     env: "DQLITE_ADVERTISE_HTTP",
     description: "URL that clients reach --http by (default: --http)",
     schema: httpUrl.optional(),
+  },
+  archive: {
+    name: "archive",
+    type: "text",
+    placeholder: "DIR|s3://…",
+    env: "DQLITE_ARCHIVE",
+    description: "where to archive what is committed, to restore any point in time; on all nodes",
+    schema: path.optional(),
   },
   transactionMax: {
     name: "transaction-max",
@@ -332,6 +349,42 @@ export const BACKUP_OPTIONS = {
 /** Options of `dqlite restore`. */
 export const RESTORE_OPTIONS = {
   url: NODES_URL,
+  archive: {
+    ...SERVE_OPTIONS.archive,
+    description: "restore a point in time from an archive, in place of a file",
+  },
+  at: {
+    name: "at",
+    type: "text",
+    placeholder: "POINT",
+    env: "DQLITE_RESTORE_AT",
+    description: "the point: an entry's index, a time such as 2026-03-01T12:00:00Z, or latest",
+    schema: pointInTime.optional(),
+  },
+  to: {
+    name: "to",
+    type: "text",
+    placeholder: "FILE",
+    env: "DQLITE_RESTORE_TO",
+    description: "make a SQLite file of the point, in place of putting it into a cluster",
+    schema: path.optional(),
+  },
+  list: {
+    name: "list",
+    type: "flag",
+    env: "DQLITE_RESTORE_LIST",
+    description: "show which points an archive can restore",
+    schema: flag(),
+  },
+  cluster: {
+    name: "cluster",
+    type: "text",
+    placeholder: "ID",
+    env: "DQLITE_RESTORE_CLUSTER",
+    description: "which cluster, when an archive holds several",
+    schema: z.string().regex(/^[0-9a-f]{32}$/, { error: "must be 32 hexadecimal digits" })
+      .optional(),
+  },
   dir: {
     name: "dir",
     type: "text",

@@ -25,14 +25,25 @@ export class Progress {
 
   /** @param verb What is being done, such as `backup`. */
   show(verb: string, doneBytes: number, wholeBytes: number): void {
+    this.#line(verb, doneBytes, wholeBytes, (elapsedMs) => {
+      const rate = doneBytes / elapsedMs * 1_000;
+      return `${sizeText(doneBytes)} of ${sizeText(wholeBytes)}  ${sizeText(rate)}/s`;
+    });
+  }
+
+  /** As {@linkcode show}, of what is counted. */
+  showCount(verb: string, done: number, whole: number): void {
+    this.#line(verb, done, whole, () => `${done} of ${whole}`);
+  }
+
+  #line(verb: string, done: number, whole: number, text: (elapsedMs: number) => string): void {
     const { clock, isTerminal, write } = this.#options;
     const nowMs = clock.nowMs();
-    if (!isTerminal || (nowMs - this.#shownMs < INTERVAL_MS && doneBytes < wholeBytes)) return;
+    if (!isTerminal || (nowMs - this.#shownMs < INTERVAL_MS && done < whole)) return;
     this.#shownMs = nowMs;
-    const percent = wholeBytes === 0 ? 100 : Math.floor(100 * doneBytes / wholeBytes);
-    const rate = doneBytes / Math.max(1, nowMs - this.#startMs) * 1_000;
-    const sizes = `${sizeText(doneBytes)} of ${sizeText(wholeBytes)}`;
-    write(`\r${verb}  ${String(percent).padStart(3)} %  ${sizes}  ${sizeText(rate)}/s\x1b[K`);
+    const percent = whole === 0 ? 100 : Math.floor(100 * done / whole);
+    const rest = text(Math.max(1, nowMs - this.#startMs));
+    write(`\r${verb}  ${String(percent).padStart(3)} %  ${rest}\x1b[K`);
     this.#isOpen = true;
   }
 

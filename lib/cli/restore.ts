@@ -1,4 +1,4 @@
-/** `dqlite restore FILE`: a SQLite file becomes the content of a cluster. */
+/** `dqlite restore`: a SQLite file, or a point in time, becomes the content of a cluster. */
 import { DatabaseError } from "../base/errors.ts";
 import { SeededRandom } from "../base/random.ts";
 import { connect } from "../client/client.ts";
@@ -12,19 +12,31 @@ import { interruptOf, newCalls, newProgress } from "./backup.ts";
 import { type Call, EXIT } from "./command.ts";
 import type { RESTORE_OPTIONS } from "./options.ts";
 import { sizeText } from "./progress.ts";
+import { requireNoArchiveOptions, restoreFromArchive } from "./restore_archive.ts";
 
 /**
  * Restores into a cluster that runs, or into a folder of a new one.
  *
  * @throws {DatabaseError} why it did not take effect, or that this is not known.
  */
-export async function restore(
-  { settings, rest, program }: Call<typeof RESTORE_OPTIONS>,
-): Promise<number> {
+export async function restore(call: Call<typeof RESTORE_OPTIONS>): Promise<number> {
+  const { settings, rest } = call;
+  if (settings.archive !== undefined) {
+    return await restoreFromArchive(call, (path) => put(path, call));
+  }
+  requireNoArchiveOptions(settings);
   const [path] = rest;
   if (path === undefined || rest.length > 1) {
     throw new DatabaseError("CONFIG", `restore takes one file, not ${rest.length}`);
   }
+  return await put(path, call);
+}
+
+/** Puts a file into a cluster that runs, or into a new folder. */
+async function put(
+  path: string,
+  { settings, program }: Call<typeof RESTORE_OPTIONS>,
+): Promise<number> {
   if (settings.dir !== undefined) return await found(path, settings.dir, program);
   const progress = newProgress(program);
   const calls = newCalls(settings.url, interruptOf(program));

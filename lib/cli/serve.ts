@@ -41,6 +41,7 @@ export async function serve(
     join: settings.join,
     role: settings.role,
     ...(settings.from === undefined ? {} : { from: settings.from }),
+    ...(settings.archive === undefined ? {} : { archive: { where: settings.archive } }),
     transactionBytesMax: settings.transactionMax,
     ...(settings.advertise === undefined ? {} : { advertise: settings.advertise }),
     ...(settings.advertiseHttp === undefined ? {} : { advertiseHttp: settings.advertiseHttp }),

@@ -10,7 +10,7 @@ import type { Log } from "../observe/log.ts";
 import type { LogIndex, Member, NodeId } from "../raft/types.ts";
 import { isSameDigest } from "../replica/digest_history.ts";
 import type { DigestClaim, PageDigest } from "../wire/command.ts";
-import { Pause } from "./pause.ts";
+import { Pause } from "../io/pause.ts";
 
 /** That this node holds other pages than it should. */
 export interface Divergence {

@@ -16,7 +16,7 @@ import type { Clock } from "../io/clock.ts";
 import type { Log } from "../observe/log.ts";
 import type { Member } from "../raft/types.ts";
 import type { FileTasks } from "../session/file_tasks.ts";
-import { Pause } from "./pause.ts";
+import { Pause } from "../io/pause.ts";
 
 /** What a repair works with. */
 export interface RepairerOptions {

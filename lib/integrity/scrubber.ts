@@ -15,7 +15,7 @@ import type { RaftLog } from "../log/types.ts";
 import type { Log } from "../observe/log.ts";
 import type { LogIndex } from "../raft/types.ts";
 import type { FileTasks } from "../session/file_tasks.ts";
-import { Pause } from "./pause.ts";
+import { Pause } from "../io/pause.ts";
 
 /** What one round found. */
 export interface ScrubReport {

@@ -24,7 +24,7 @@ export interface CompactionOptions {
   readonly raft: Pick<Raft, "commitIndex" | "onCompacted">;
   readonly log: RaftLog;
   readonly machine: StateMachine;
-  readonly pins: LogPins;
+  readonly pins: Pick<LogPins, "lowest">;
   readonly clock: Clock;
   readonly trailing?: Trailing;
 }

@@ -1,4 +1,5 @@
 /** What the HTTP server asks of the node behind it. */
+import type { ArchiveStatus } from "../archive/archiver.ts";
 import type { MemberRole, NodeId } from "../raft/types.ts";
 import type { Backup } from "../session/backups.ts";
 import type { Restores } from "../session/restores.ts";
@@ -88,6 +89,8 @@ export interface ClusterStatus {
   readonly lastIndex: number;
   readonly members: readonly MemberStatus[];
   readonly integrity: IntegrityStatus;
+  /** Null on a node without an archive. */
+  readonly archive: ArchiveStatus | null;
 }
 
 /** Whether a node can serve. */

@@ -94,6 +94,7 @@ function serving(start: StartNode) {
     listen: "127.0.0.1:0",
     http: "127.0.0.1:0",
     from: undefined,
+    archive: undefined,
     join: ["a:1"],
     role: "voter",
     transactionMax: 4096 * 1024 * 1024,

@@ -35,6 +35,7 @@ test("without anything given, every option has its default", () => {
     http: "127.0.0.1:8080",
     join: [],
     from: undefined,
+    archive: undefined,
     role: "voter",
     transactionMax: 4096 * 1024 * 1024,
     advertise: undefined,

@@ -49,6 +49,7 @@ export function fakeOperations(given: Partial<Operations> = {}): Operations {
       appliedIndex: 7,
       lastIndex: 8,
       members: [],
+      archive: null,
       integrity: {
         verifiedIndex: 6,
         unknownPages: 0,

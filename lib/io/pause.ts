@@ -1,4 +1,4 @@
-import type { Clock } from "../io/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** Waits that can be cut short, one at a time. */
 export class Pause {
