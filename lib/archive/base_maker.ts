@@ -91,8 +91,11 @@ export class BaseMaker {
   ): Promise<number> {
     const { catalog, partBytes } = this.#options;
     const partPages = Math.floor(partBytes / file.pageBytes);
+    // What the file grows by meanwhile is in the log.
+    const { pages } = file;
     for (let firstPage = 1;;) {
-      const bytes = await this.#readPart(file, firstPage, partPages, index);
+      const wanted = Math.min(partPages, pages - firstPage + 1);
+      const bytes = await this.#readPart(file, firstPage, wanted, index);
       const count = bytes.length / file.pageBytes;
       if (count > 0) {
         const head = encodePagesHead({
@@ -106,7 +109,7 @@ export class BaseMaker {
         parts.push(await this.#put(key, "pages", head, bytes));
         firstPage += count;
       }
-      if (count < partPages) return firstPage - 1;
+      if (count < wanted || firstPage > pages) return firstPage - 1;
     }
   }
 

@@ -1,15 +1,20 @@
 import { Database } from "bun:sqlite";
 import { afterEach, expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ArchivePace } from "../../lib/archive/archiver.ts";
 import type { Node } from "../../lib/node.ts";
+import type { StorageOptions } from "../../lib/node_options.ts";
 import { cleanUp, newFolder, start, TIMEOUT_MS, view, waitFor } from "./harness.ts";
+import { Lines } from "./lines.ts";
 import { command } from "./program.ts";
 
 afterEach(cleanUp);
 
+const MIB = 1024 * 1024;
 const PACE: ArchivePace = { delayMs: 20, lookMs: 50 };
+/** Behind a checkpoint next to nothing stays of the log. */
+const STORAGE: StorageOptions = { checkpointFrames: 500, trailing: { entries: 50, bytes: MIB } };
 
 /** What a node tells of its archive. */
 interface ArchiveView {
@@ -22,6 +27,25 @@ interface ArchiveView {
 async function archiveView(node: Node): Promise<ArchiveView> {
   return (await (await fetch(`${node.httpUrl}/cluster`)).json() as { archive: ArchiveView })
     .archive;
+}
+
+/** Writes rows, each of a MiB unless told. */
+async function fill(node: Node, first: number, last: number, sizeBytes = MIB): Promise<void> {
+  for (let row = first; row <= last; row++) {
+    await node.client().execute({
+      sql: "INSERT INTO t VALUES (?, randomblob(?))",
+      args: [row, sizeBytes],
+    });
+  }
+}
+
+function range(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, at) => first + at);
+}
+
+async function leaderOf(nodes: readonly Node[]): Promise<Node | undefined> {
+  for (const node of nodes) if ((await view(node)).role === "leader") return node;
+  return undefined;
 }
 
 /** Waits until all that is committed is in the archive. */
@@ -164,4 +188,197 @@ test("points that the archive does not know are refused", async () => {
   expect(await refused(archive, "1999-01-01T00:00:00Z")).toContain("The first transaction");
   expect(await refused(archive, 1)).toContain("There was no database yet at entry 1");
   expect(await refused(newFolder(), 1)).toContain("holds no archive");
+}, TIMEOUT_MS);
+
+test("an archive that begins late has a base, and one while writes go on", async () => {
+  const dir = newFolder();
+  const before = new Lines();
+  const early = await start({ dir, storage: STORAGE, log: before });
+  await early.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  await fill(early, 1, 50);
+  await waitFor("a compaction", () => before.with("compacted the log").length > 0);
+  await early.stop();
+  const lines = new Lines();
+  const archive = newFolder();
+  const pace = { ...PACE, partBytes: 2 * MIB, baseMs: 2_000 };
+  const node = await start({
+    dir,
+    storage: STORAGE,
+    archive: { where: archive, pace },
+    log: lines,
+  });
+  await waitFor("a first base", () => keys(archive, "base").length === 1);
+  const points: { index: number; rows: number }[] = [];
+  let row = 51;
+  for (; keys(archive, "base").length < 2; row++) {
+    await fill(node, row, row, 100_000);
+    points.push({ index: (await view(node)).lastIndex, rows: row });
+  }
+  await fill(node, row, row);
+  const lastIndex = await archived(node);
+  expect(lines.with("the archive lacks entries that the log has no more")).toEqual([]);
+
+  const [first, second] = keys(archive, "base").map((key) => Number(key.split(/[-/]/)[3]));
+  expect(second!).toBeGreaterThan(first!);
+  expect(await refused(archive, first! - 1)).toContain(`is entry ${first}`);
+  // From the first base, and from the second one.
+  const inBetween = points.find(({ index }) => index >= first! && index < second!)!;
+  expect(await restored(archive, inBetween.index)).toEqual(range(1, inBetween.rows));
+  expect(await restored(archive, lastIndex)).toEqual(range(1, row));
+
+  // A base that is damaged is left aside for an earlier one.
+  const parts = keys(archive, "pages");
+  const newest = keys(archive, "base").at(-1)!.slice(-32);
+  const part = join(archive, parts.filter((key) => key.includes(newest)).at(-1)!);
+  const bytes = readFileSync(part);
+  bytes[bytes.length >> 1]! ^= 1;
+  writeFileSync(part, bytes);
+  const path = join(newFolder(), "point.db");
+  const result = await command("restore", "--archive", archive, "--at", "latest", "--to", path);
+  expect(result.errors).toContain("is damaged: its checksum does not fit; begins earlier");
+  expect(rowsOf(path)).toEqual(range(1, row));
+}, 2 * TIMEOUT_MS);
+
+test("another leader goes on where the archive ends", async () => {
+  const archive = { where: newFolder(), pace: PACE };
+  const first = await start({ dir: newFolder(), archive });
+  const others = [
+    await start({ dir: newFolder(), join: [first.address], archive }),
+    await start({ dir: newFolder(), join: [first.address], archive }),
+  ];
+  const nodes = [first, ...others];
+  await waitFor(
+    "three voters",
+    async () => (await view(first)).members.filter(({ role }) => role === "voter").length === 3,
+  );
+  await first.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  const points: { index: number; rows: number }[] = [];
+  for (let round = 0; round < 4; round++) {
+    await fill(first, 5 * round + 1, 5 * round + 5, 10);
+    const leader = (await leaderOf(nodes))!;
+    points.push({ index: (await view(leader)).lastIndex, rows: 5 * round + 5 });
+    await fetch(`${leader.httpUrl}/cluster/transfer`, { method: "POST" });
+    await waitFor("another leader", async () => {
+      const next = await leaderOf(nodes);
+      return next !== undefined && next !== leader;
+    });
+  }
+  const leader = (await leaderOf(nodes))!;
+  await archived(leader);
+  for (const node of nodes) {
+    const { lastIndex } = await view(node);
+    await waitFor("every node sees it", async () => (await archiveView(node)).index >= lastIndex);
+  }
+  for (const { index, rows } of points) {
+    expect(await restored(archive.where, index)).toEqual(range(1, rows));
+  }
+  const { out } = await command("restore", "--archive", archive.where, "--list");
+  expect(out).not.toContain("missing");
+  expect(out.match(/points/g)?.length).toBe(1);
+}, 2 * TIMEOUT_MS);
+
+test("an archive that cannot be written holds nobody up, and is made good", async () => {
+  const folder = newFolder();
+  const where = join(folder, "archive");
+  // A file is in the way of the folder.
+  writeFileSync(where, "");
+  const lines = new Lines();
+  const storage = { ...STORAGE, checkpointFrames: 100 };
+  const node = await start({
+    dir: newFolder(),
+    storage,
+    archive: { where, pace: PACE },
+    log: lines,
+  });
+  await node.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  await fill(node, 1, 50);
+  await waitFor("it is told", () => lines.with("cannot archive").length > 0);
+  const { error, pendingBytes, losing } = await archiveView(node);
+  expect(error).toContain(where);
+  expect(pendingBytes).toBeGreaterThan(50 * MIB);
+  expect(losing).toBe(false);
+
+  rmSync(where);
+  await archived(node);
+  expect(lines.with("archives again").length).toBe(1);
+  expect((await archiveView(node)).error).toBe(null);
+  expect(await restored(where, "latest")).toEqual(range(1, 50));
+}, 2 * TIMEOUT_MS);
+
+test("what is too much to be kept becomes a gap that is told of", async () => {
+  const folder = newFolder();
+  const where = join(folder, "archive");
+  const lines = new Lines();
+  const pace = { ...PACE, holdBytesMax: 8 * MIB };
+  const node = await start({
+    dir: newFolder(),
+    storage: { ...STORAGE, checkpointFrames: 100 },
+    archive: { where, pace },
+    log: lines,
+  });
+  await node.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  const before = await archived(node);
+  renameSync(where, `${where}.away`);
+  writeFileSync(where, "");
+  await fill(node, 1, 40);
+  expect((await archiveView(node)).losing).toBe(true);
+  await waitFor("a compaction", () => lines.with("compacted the log").length > 0);
+  rmSync(where);
+  renameSync(`${where}.away`, where);
+  await waitFor("a base behind the gap", () => keys(where, "base").length === 1);
+  await archived(node);
+
+  const [gap] = lines.with("the archive lacks entries that the log has no more");
+  expect(gap).toMatchObject({ first: before + 1 });
+  const { first, last } = gap as unknown as { first: number; last: number };
+  expect(last).toBeGreaterThan(first);
+  expect(await restored(where, before)).toEqual([]);
+  expect(await refused(where, last)).toContain(`lacks the entries ${first} to ${last}`);
+  expect(await restored(where, "latest")).toEqual(range(1, 40));
+}, 2 * TIMEOUT_MS);
+
+test("a transaction of many entries is restored whole or not at all", async () => {
+  const archive = newFolder();
+  const node = await start({ dir: newFolder(), archive: { where: archive, pace: PACE } });
+  await node.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  await node.client().execute("INSERT INTO t VALUES (0, 'x')");
+  const before = await archived(node);
+  await node.client().execute(`WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL
+    SELECT i + 1 FROM n WHERE i < 20) INSERT INTO t SELECT i, randomblob(${MIB}) FROM n`);
+  const after = await archived(node);
+  expect(after).toBeGreaterThan(before + 4);
+  expect(await restored(archive, after - 1)).toEqual([0]);
+  expect(await restored(archive, after)).toEqual(range(0, 20));
+}, TIMEOUT_MS);
+
+test("a point becomes the content of a running cluster, or of a new one", async () => {
+  const archive = newFolder();
+  const node = await start({ dir: newFolder(), archive: { where: archive, pace: PACE } });
+  await node.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  await fill(node, 1, 3, 10);
+  const index = await archived(node);
+  await node.client().execute("DELETE FROM t");
+  const point = ["restore", "--archive", archive, "--at", String(index)];
+  const refusal = await command(...point, "--url", node.httpUrl);
+  expect(refusal.errors).toContain("The database is not empty");
+  const into = await command(...point, "--url", node.httpUrl, "--force");
+  expect(into).toMatchObject({ status: 0, errors: "" });
+  expect((await node.client().execute("SELECT count(*) AS n FROM t")).rows[0])
+    .toEqual({ n: 3 } as never);
+
+  const dir = join(newFolder(), "new");
+  expect((await command(...point, "--dir", dir)).status).toBe(0);
+  const fresh = await start({ dir, archive: { where: archive, pace: PACE } });
+  expect((await fresh.client().execute("SELECT count(*) AS n FROM t")).rows[0])
+    .toEqual({ n: 3 } as never);
+
+  // The new cluster has its own history in the same place.
+  await archived(fresh);
+  const several = await command("restore", "--archive", archive, "--list");
+  expect(several.errors).toContain("holds the archives of 2 clusters");
+  const { clusterId } = await (await fetch(`${fresh.httpUrl}/cluster`)).json() as {
+    clusterId: string;
+  };
+  const one = await command("restore", "--archive", archive, "--list", "--cluster", clusterId);
+  expect(one.out).toContain(`cluster ${clusterId}\n  points 1`);
 }, TIMEOUT_MS);
