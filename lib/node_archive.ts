@@ -16,6 +16,8 @@ import { PageFile } from "./snapshot/page_file.ts";
 export interface NodeArchiveOptions {
   /** A folder, or `s3://BUCKET/PREFIX`; credentials are in the environment, as AWS names them. */
   readonly where: string;
+  /** The environment, where it is not that of the process. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly pace?: ArchivePace;
 }
 
@@ -41,8 +43,8 @@ export class NodeArchive {
   #file: PageFile | undefined;
 
   /** @throws {DatabaseError} `CONFIG` when it is no place for an archive. */
-  constructor({ where, pace }: NodeArchiveOptions) {
-    this.#store = openObjectStore(where);
+  constructor({ where, env, pace }: NodeArchiveOptions) {
+    this.#store = env === undefined ? openObjectStore(where) : openObjectStore(where, env);
     this.#pace = pace;
   }
 

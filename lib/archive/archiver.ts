@@ -170,7 +170,7 @@ export class Archiver {
       if (!this.#isStopping) await this.#tail.refresh();
       return this.#pace.lookMs;
     }
-    if (!this.#isLeading) await this.#tail.refresh();
+    if (!this.#isLeading) await this.#look();
     this.#isLeading = true;
     const shipper = this.#shipper();
     while (await shipper.ship()) {
@@ -178,6 +178,13 @@ export class Archiver {
     }
     if (this.#isBaseDue()) this.#base ??= this.#makeBase().finally(() => this.#base = undefined);
     return this.#pace.delayMs;
+  }
+
+  /** Looks at the archive as if for the first time: what this node knew may be gone. */
+  async #look(): Promise<void> {
+    const tail = new ArchiveTail(this.#options.catalog);
+    await tail.refresh();
+    this.#tail = tail;
   }
 
   #shipper(): LogShipper {

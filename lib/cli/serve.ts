@@ -41,7 +41,9 @@ export async function serve(
     join: settings.join,
     role: settings.role,
     ...(settings.from === undefined ? {} : { from: settings.from }),
-    ...(settings.archive === undefined ? {} : { archive: { where: settings.archive } }),
+    ...(settings.archive === undefined
+      ? {}
+      : { archive: { where: settings.archive, env: program.env } }),
     transactionBytesMax: settings.transactionMax,
     ...(settings.advertise === undefined ? {} : { advertise: settings.advertise }),
     ...(settings.advertiseHttp === undefined ? {} : { advertiseHttp: settings.advertiseHttp }),

@@ -1,109 +1,41 @@
-import { Database } from "bun:sqlite";
 import { afterEach, expect, test } from "bun:test";
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ArchivePace } from "../../lib/archive/archiver.ts";
-import type { Node } from "../../lib/node.ts";
-import type { StorageOptions } from "../../lib/node_options.ts";
+import { S3Server } from "../archive/s3_server.ts";
+import {
+  archived,
+  archiveView,
+  fill,
+  keys,
+  leaderOf,
+  MIB,
+  PACE,
+  range,
+  refused,
+  restored,
+  rowsOf,
+  STORAGE,
+} from "./archive.ts";
 import { cleanUp, newFolder, start, TIMEOUT_MS, view, waitFor } from "./harness.ts";
 import { Lines } from "./lines.ts";
 import { command } from "./program.ts";
 
-afterEach(cleanUp);
+const servers: S3Server[] = [];
 
-const MIB = 1024 * 1024;
-const PACE: ArchivePace = { delayMs: 20, lookMs: 50 };
-/** Behind a checkpoint next to nothing stays of the log. */
-const STORAGE: StorageOptions = { checkpointFrames: 500, trailing: { entries: 50, bytes: MIB } };
+afterEach(async () => {
+  await cleanUp();
+  for (const server of servers.splice(0)) await server.stop();
+});
 
-/** What a node tells of its archive. */
-interface ArchiveView {
-  readonly index: number;
-  readonly pendingBytes: number;
-  readonly losing: boolean;
-  readonly error: string | null;
+async function newServer(port?: number): Promise<S3Server> {
+  const server = await S3Server.start(port);
+  servers.push(server);
+  return server;
 }
 
-async function archiveView(node: Node): Promise<ArchiveView> {
-  return (await (await fetch(`${node.httpUrl}/cluster`)).json() as { archive: ArchiveView })
-    .archive;
-}
-
-/** Writes rows, each of a MiB unless told. */
-async function fill(node: Node, first: number, last: number, sizeBytes = MIB): Promise<void> {
-  for (let row = first; row <= last; row++) {
-    await node.client().execute({
-      sql: "INSERT INTO t VALUES (?, randomblob(?))",
-      args: [row, sizeBytes],
-    });
-  }
-}
-
-function range(first: number, last: number): number[] {
-  return Array.from({ length: last - first + 1 }, (_, at) => first + at);
-}
-
-async function leaderOf(nodes: readonly Node[]): Promise<Node | undefined> {
-  for (const node of nodes) if ((await view(node)).role === "leader") return node;
-  return undefined;
-}
-
-/** Waits until all that is committed is in the archive. */
-async function archived(node: Node): Promise<number> {
-  let lastIndex = 0;
-  await waitFor("the archive holds everything", async () => {
-    ({ lastIndex } = await view(node));
-    return (await archiveView(node)).index >= lastIndex;
-  });
-  return lastIndex;
-}
-
-/** All files of an archive, by their keys. */
-function keys(folder: string, kind: "log" | "base" | "pages"): string[] {
-  return (readdirSync(folder, { recursive: true }) as string[])
-    .filter((key) => key.includes(`/${kind}/`) && key.split("/").length > 2)
-    .filter((key) => kind === "base" || key.split("/").length === 4)
-    .sort();
-}
-
-function rowsOf(path: string): unknown[] {
-  const database = new Database(path, { readonly: true });
-  try {
-    expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
-    return database.query("SELECT a FROM t ORDER BY a").values().flat();
-  } finally {
-    database.close();
-  }
-}
-
-/** Restores a point into a file. */
-async function restored(archive: string, at: number | string): Promise<unknown[]> {
-  const path = join(newFolder(), "point.db");
-  const result = await command("restore", "--archive", archive, "--at", String(at), "--to", path);
-  expect(result).toMatchObject({ status: 0, errors: "" });
-  return rowsOf(path);
-}
-
-async function refused(archive: string, at: number | string): Promise<string> {
-  const folder = newFolder();
-  const { status, errors } = await command(
-    "restore",
-    "--archive",
-    archive,
-    "--at",
-    String(at),
-    "--to",
-    join(folder, "point.db"),
-  );
-  expect(status).toBeGreaterThan(0);
-  // Nothing is left behind.
-  expect(readdirSync(folder)).toEqual([]);
-  return errors;
-}
-
-test("three points in time hold exactly the rows that were acknowledged then", async () => {
-  const archive = newFolder();
-  const node = await start({ dir: newFolder(), archive: { where: archive, pace: PACE } });
+/** Restores three points in time, and holds them against what the writer noted. */
+async function checkThreePoints(where: string, env: Record<string, string>): Promise<void> {
+  const node = await start({ dir: newFolder(), archive: { where, env, pace: PACE } });
   const client = node.client();
   await client.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
   /** The writer's own record: when each row was sent, and acknowledged. */
@@ -126,9 +58,74 @@ test("three points in time hold exactly the rows that were acknowledged then", a
     expect(record.some(({ sentMs, ackedMs }) => sentMs <= momentMs && ackedMs > momentMs)).toBe(
       false,
     );
-    expect(await restored(archive, new Date(momentMs).toISOString())).toEqual(acknowledged);
+    const at = new Date(momentMs).toISOString();
+    expect(await restored(where, at, env)).toEqual(acknowledged);
   }
-  expect((await restored(archive, "latest")).length).toBe(300);
+  expect((await restored(where, "latest", env)).length).toBe(300);
+}
+
+test("three points in time hold exactly the rows that were acknowledged then", async () => {
+  await checkThreePoints(newFolder(), {});
+}, TIMEOUT_MS);
+
+test("three points in time come out of a bucket as well", async () => {
+  const server = await newServer();
+  await checkThreePoints("s3://archive/some/where", server.env);
+}, TIMEOUT_MS);
+
+test("a bucket that went away is filled again, and one that lost everything as well", async () => {
+  const server = await newServer();
+  const { env, port } = server;
+  const lines = new Lines();
+  const where = "s3://archive";
+  const dir = newFolder();
+  const node = await start({ dir, archive: { where, env, pace: PACE }, log: lines });
+  await node.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  await fill(node, 1, 5, 10);
+  await archived(node);
+  await server.stop();
+  await fill(node, 6, 10, 10);
+  await waitFor("it is told", () => lines.with("cannot archive").length > 0);
+  expect((await archiveView(node)).error).toContain(where);
+
+  // It keeps its objects in memory.
+  await newServer(port);
+  await waitFor("it archives again", () => lines.with("archives again").length > 0);
+  await archived(node);
+  expect(await restored(where, "latest", env)).toEqual(range(1, 10));
+}, TIMEOUT_MS);
+
+test("what two leaders put there makes one log, however they cut it", async () => {
+  const archive = newFolder();
+  const other = newFolder();
+  const dir = newFolder();
+  const node = await start({ dir, archive: { where: archive, pace: PACE } });
+  await node.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  const points: { index: number; rows: number }[] = [];
+  for (let row = 1; row <= 20; row++) {
+    await fill(node, row, row, 10);
+    points.push({ index: await archived(node), rows: row });
+  }
+  await node.stop();
+  const pace = { ...PACE, objectBytesMax: 20_000 };
+  const again = await start({ dir, archive: { where: other, pace } });
+  await archived(again);
+  await again.stop();
+  expect(keys(other, "log").length).toBeLessThan(keys(archive, "log").length);
+
+  cpSync(other, archive, { recursive: true });
+  const { out } = await command("restore", "--archive", archive, "--list");
+  expect(out.match(/points/g)?.length).toBe(1);
+  expect(out).not.toContain("missing");
+  for (const { index, rows } of points) {
+    if (rows % 5 === 0) expect(await restored(archive, index)).toEqual(range(1, rows));
+  }
+  // Some of those that were cut small are not needed.
+  const large = keys(other, "log").slice(0, 2);
+  for (const key of keys(archive, "log").filter((key) => !large.includes(key)).slice(2, 5)) {
+    rmSync(join(archive, key));
+  }
+  expect(await restored(archive, "latest")).toEqual(range(1, 20));
 }, TIMEOUT_MS);
 
 test("a damaged, a missing and a misplaced object are named, and nothing is restored", async () => {
