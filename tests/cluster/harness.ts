@@ -66,11 +66,20 @@ export interface ExtraNode {
 
 /** Starts a cluster, runs a test on it, and cleans up; shows the nodes' output when it fails. */
 export async function onCluster(
-  options: { readonly count?: number; readonly runner?: Runner },
+  options: {
+    readonly count?: number;
+    readonly runner?: Runner;
+    /** Variables of the nodes' environment. */
+    readonly env?: Readonly<Record<string, string>>;
+  },
   body: (stage: Stage) => Promise<void>,
 ): Promise<void> {
   const { path: folder, remove } = temporaryFolder("dqlite-cluster-");
-  const command = commandOf(options.runner ?? DEFAULT_RUNNER);
+  const variables = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`);
+  const command = [
+    ...variables.length === 0 ? [] : ["env", ...variables],
+    ...commandOf(options.runner ?? DEFAULT_RUNNER),
+  ];
   const cluster = await LocalCluster.plan({ command, folder, count: options.count ?? 3 });
   const all = [...cluster.nodes];
   const addNode = async (name: string, extra: ExtraNode = {}) => {

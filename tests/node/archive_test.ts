@@ -25,7 +25,7 @@ const servers: S3Server[] = [];
 afterEach(async () => {
   await cleanUp();
   for (const server of servers.splice(0)) await server.stop();
-});
+}, TIMEOUT_MS);
 
 async function newServer(port?: number): Promise<S3Server> {
   const server = await S3Server.start(port);
