@@ -1,6 +1,12 @@
 import { afterEach, expect, test } from "bun:test";
 import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Catalog } from "../../lib/archive/catalog.ts";
+import { openObject, sealObject } from "../../lib/archive/object.ts";
+import { CLAIM_BATCHES } from "../../lib/base/limits.ts";
+import { openObjectStore } from "../../lib/io/object_store_open.ts";
+import { decodeBaseHead, encodeBaseHead } from "../../lib/wire/archive.ts";
+import { pagesKey } from "../../lib/wire/archive_keys.ts";
 import { S3Server } from "../archive/s3_server.ts";
 import {
   archived,
@@ -234,6 +240,46 @@ test("an archive that begins late has a base, and one while writes go on", async
   const result = await command("restore", "--archive", archive, "--at", "latest", "--to", path);
   expect(result.errors).toContain("is damaged: its checksum does not fit; begins earlier");
   expect(rowsOf(path)).toEqual(range(1, row));
+}, 2 * TIMEOUT_MS);
+
+test("rot that a base took over from the database is found", async () => {
+  const dir = newFolder();
+  const before = new Lines();
+  const early = await start({ dir, storage: STORAGE, log: before });
+  await early.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  await fill(early, 1, 50);
+  await waitFor("a compaction", () => before.with("compacted the log").length > 0);
+  await early.stop();
+  const archive = newFolder();
+  const node = await start({ dir, storage: STORAGE, archive: { where: archive, pace: PACE } });
+  await waitFor("a base", () => keys(archive, "base").length === 1);
+  // Enough of them for the leader to tell, in the log, what its database is.
+  const last = 50 + 2 * CLAIM_BATCHES;
+  await fill(node, 51, last, 10);
+  await archived(node);
+  expect(await restored(archive, "latest")).toEqual(range(1, last));
+
+  // A bit in the middle of a blob, where SQLite would never find it. All hashes are as they would
+  // be had it been in the file when it was read.
+  const catalog = new Catalog(openObjectStore(archive), keys(archive, "base")[0]!.split("/")[0]!);
+  const place = { ...catalog, key: keys(archive, "base")[0]! };
+  const head = decodeBaseHead((await openObject(place, "base")).head);
+  const part = { ...catalog, key: pagesKey(catalog.clusterId, head.id, 3) };
+  const { head: pagesHead, body } = await openObject(part, "pages");
+  body[body.length >> 1]! ^= 1;
+  const { clusterId } = catalog;
+  const rotten = await sealObject({ kind: "pages", clusterId, head: pagesHead, body });
+  writeFileSync(join(archive, part.key), rotten.bytes);
+  const [database] = head.databases;
+  const parts = database!.parts.with(2, rotten.sha256);
+  const base = await sealObject({
+    kind: "base",
+    clusterId,
+    head: encodeBaseHead({ ...head, databases: [{ ...database!, parts }] }),
+    body: new Uint8Array(0),
+  });
+  writeFileSync(join(archive, place.key), base.bytes);
+  expect(await refused(archive, "latest")).toContain("is not what the cluster had at entry");
 }, 2 * TIMEOUT_MS);
 
 test("another leader goes on where the archive ends", async () => {
