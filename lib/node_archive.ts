@@ -18,6 +18,8 @@ export interface NodeArchiveOptions {
   readonly where: string;
   /** The environment, where it is not that of the process. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Milliseconds for which points are kept; for good by default. */
+  readonly keepMs?: number;
   readonly pace?: ArchivePace;
 }
 
@@ -38,14 +40,16 @@ export interface NodeArchiveParts {
 export class NodeArchive {
   readonly #store: ObjectStore;
   readonly #pace: ArchivePace | undefined;
+  readonly #keepMs: number | undefined;
   #archiver: Archiver | undefined;
   /** Opened once, and closed after SQLite closed it, or SQLite's locks on it would be lost. */
   #file: PageFile | undefined;
 
   /** @throws {DatabaseError} `CONFIG` when it is no place for an archive. */
-  constructor({ where, env, pace }: NodeArchiveOptions) {
+  constructor({ where, env, keepMs, pace }: NodeArchiveOptions) {
     this.#store = env === undefined ? openObjectStore(where) : openObjectStore(where, env);
     this.#pace = pace;
+    this.#keepMs = keepMs;
   }
 
   /** Begins. */
@@ -56,6 +60,7 @@ export class NodeArchive {
       catalog: new Catalog(this.#store, clusterId),
       file: () => this.#file ??= PageFile.read(disk, databasePath(folder)),
       pace: this.#pace,
+      keepMs: this.#keepMs,
     });
     this.#archiver.start();
   }

@@ -13,6 +13,7 @@ import {
   ARCHIVE_LOOK_MS,
   ARCHIVE_OBJECT_BYTES_MAX,
   ARCHIVE_PART_BYTES,
+  ARCHIVE_PRUNE_MS,
   ARCHIVE_RETRY_MAX_MS,
   ARCHIVE_RETRY_MIN_MS,
   ARCHIVE_STOP_MS,
@@ -30,6 +31,7 @@ import { BaseMaker } from "./base_maker.ts";
 import type { Catalog } from "./catalog.ts";
 import { LogHold } from "./log_hold.ts";
 import { LogShipper } from "./log_shipper.ts";
+import { prune } from "./prune.ts";
 import { ArchiveTail } from "./tail.ts";
 
 /** What can be set about an archiver; the defaults are in `base/limits.ts`. */
@@ -42,6 +44,8 @@ export interface ArchivePace {
   readonly baseLogBytes?: number;
   /** A base is due after this time, if anything was written since the last one. */
   readonly baseMs?: number;
+  /** How often what is older than what is to be kept is looked for. */
+  readonly pruneMs?: number;
   /** Bytes of log that are kept for an archive that cannot be reached. */
   readonly holdBytesMax?: number;
   /** Size of the entries in one object. */
@@ -60,6 +64,8 @@ export interface ArchiverOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly pace?: ArchivePace | undefined;
+  /** Points that are older than this may go; undefined keeps all. */
+  readonly keepMs?: number | undefined;
   /** The node cannot go on: its log cannot be read. */
   readonly onFatal: (error: Error) => void;
 }
@@ -93,6 +99,8 @@ export class Archiver {
   #retryMs = ARCHIVE_RETRY_MIN_MS;
   #base: Promise<void> | undefined;
   #baseRetryAtMs = 0;
+  #pruning: Promise<void> | undefined;
+  #pruneAtMs = 0;
   #stopAtMs = Infinity;
   #running: Promise<void> | undefined;
 
@@ -142,7 +150,8 @@ export class Archiver {
   }
 
   async #run(): Promise<void> {
-    for (;;) {
+    // After its time to stop, the log may be closed.
+    while (this.#options.clock.nowMs() <= this.#stopAtMs) {
       let delayMs: number;
       // What was committed before the node began to stop is put there as well.
       const isLast = this.#isStopping;
@@ -159,7 +168,7 @@ export class Archiver {
       if (isLast) break;
       if (!this.#isStopping) await this.#pause.wait(delayMs);
     }
-    await this.#base;
+    await Promise.all([this.#base, this.#pruning]);
   }
 
   /** @returns The pause before the next one. */
@@ -177,6 +186,7 @@ export class Archiver {
       if (clock.nowMs() > this.#stopAtMs || replica.mode !== "leading") break;
     }
     if (this.#isBaseDue()) this.#base ??= this.#makeBase().finally(() => this.#base = undefined);
+    this.#pruneIfDue();
     return this.#pace.delayMs;
   }
 
@@ -225,6 +235,7 @@ export class Archiver {
       catalog,
       log: raftLog,
       machine,
+      clock,
       file,
       archived: (index) => this.#archived(index),
       turn: () => this.#turn(),
@@ -247,6 +258,19 @@ export class Archiver {
         log.info("gave up a base of the archive", { reason: error.message });
       } else log.error("cannot make a base of the archive", { reason: messageOf(error) });
     }
+  }
+
+  #pruneIfDue(): void {
+    const { keepMs, clock, log, catalog } = this.#options;
+    const nowMs = clock.nowMs();
+    if (keepMs === undefined || this.#isStopping || nowMs < this.#pruneAtMs) return;
+    this.#pruneAtMs = nowMs + this.#pace.pruneMs;
+    const wallMs = clock.wallMs();
+    this.#pruning ??= prune(catalog, wallMs - keepMs, wallMs).then(({ objects, base }) => {
+      if (objects > 0) log.info("pruned the archive", { objects, beginsAt: base?.fuzzyIndex });
+    }).catch((error) => {
+      log.error("cannot prune the archive", { reason: messageOf(error) });
+    }).finally(() => this.#pruning = undefined);
   }
 
   /** @throws {DatabaseError} `CLOSED` when this node puts nothing there any more. */
@@ -300,6 +324,7 @@ function paceOf(given: ArchivePace) {
     lookMs: given.lookMs ?? ARCHIVE_LOOK_MS,
     baseLogBytes: given.baseLogBytes ?? ARCHIVE_BASE_LOG_BYTES,
     baseMs: given.baseMs ?? ARCHIVE_BASE_MS,
+    pruneMs: given.pruneMs ?? ARCHIVE_PRUNE_MS,
     holdBytesMax: given.holdBytesMax ?? ARCHIVE_HOLD_BYTES_MAX,
     objectBytesMax: given.objectBytesMax ?? ARCHIVE_OBJECT_BYTES_MAX,
     partBytes: given.partBytes ?? ARCHIVE_PART_BYTES,

@@ -7,6 +7,7 @@
 import { DatabaseError } from "../base/errors.ts";
 import { ARCHIVE_READ_BYTES } from "../base/limits.ts";
 import { concat } from "../base/bytes.ts";
+import type { Clock } from "../io/clock.ts";
 import { randomHex } from "../io/entropy.ts";
 import type { RaftLog } from "../log/types.ts";
 import type { LogIndex } from "../raft/types.ts";
@@ -16,6 +17,7 @@ import type { StateMachine } from "../replica/state_machine.ts";
 import type { PageFile } from "../snapshot/page_file.ts";
 import { type BaseHead, encodeBaseHead, encodePagesHead } from "../wire/archive.ts";
 import { baseKey, pagesKey } from "../wire/archive_keys.ts";
+import { newBaseId } from "./base_id.ts";
 import type { BaseObject, Catalog } from "./catalog.ts";
 import { sealObject } from "./object.ts";
 
@@ -27,6 +29,7 @@ export interface BaseMakerOptions {
   readonly catalog: Catalog;
   readonly log: RaftLog;
   readonly machine: StateMachine;
+  readonly clock: Clock;
   /** The database file; undefined while there is none. It stays open. */
   readonly file: () => PageFile | undefined;
   /** Waits until the archive holds an entry, and tells the latest time up to there. */
@@ -54,12 +57,12 @@ export class BaseMaker {
    * node's snapshot takes the place of the database.
    */
   async make(): Promise<BaseObject | undefined> {
-    const { catalog, log, machine } = this.#options;
+    const { catalog, log, machine, clock } = this.#options;
     const file = this.#options.file();
     if (file === undefined || machine.installing || machine.checkpointIndex === 0) return undefined;
     const from = log.baseAt(boundaryIndex(machine.checkpointIndex, log, machine));
     if (from === undefined || from.index === 0) return undefined;
-    const id = randomHex(16);
+    const id = newBaseId(clock.wallMs(), randomHex);
     const parts: string[] = [];
     let head: BaseHead;
     try {

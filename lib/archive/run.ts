@@ -40,7 +40,7 @@ export interface Run {
   readonly last: LogIndex;
   readonly chain: Chain;
   readonly timeMs: number;
-  /** The earliest time that its objects tell. */
+  /** The earliest time that its objects tell; 0 when none does. */
   readonly firstTimeMs: number;
   /** Size of its objects. */
   readonly sizeBytes: number;
@@ -56,7 +56,9 @@ export function newRun(object: EntriesName, sizeBytes: number): Run {
 export function extendedRun(run: Run, object: EntriesName, sizeBytes: number): Run {
   const { last, chainAfter: chain, timeAfterMs } = object;
   const timeMs = Math.max(run.timeMs, timeAfterMs);
-  return { ...run, last, chain, timeMs, sizeBytes: run.sizeBytes + sizeBytes };
+  // The first entries of a cluster carry no time.
+  const firstTimeMs = run.firstTimeMs === 0 ? timeMs : run.firstTimeMs;
+  return { ...run, last, chain, timeMs, firstTimeMs, sizeBytes: run.sizeBytes + sizeBytes };
 }
 
 /** Collects objects, by their first entry, into runs. Those of another history are left out. */

@@ -243,6 +243,13 @@ export const ARCHIVE_RETRY_MAX_MS = 30_000;
 export const ARCHIVE_TELL_MS = 60_000;
 /** Time for which a node that stops goes on to archive what is committed. */
 export const ARCHIVE_STOP_MS = 5_000;
+/** How often an archive is looked through for what is older than what is to be kept. */
+export const ARCHIVE_PRUNE_MS = 60 * 60 * 1000;
+/** Age of pages in an archive that no base names, after which nobody is making a base of them. */
+export const ARCHIVE_ORPHAN_MS = 7 * 24 * 60 * 60 * 1000;
+/** Attempts of one call of a bucket, and the pause after the first; it doubles. */
+export const BUCKET_ATTEMPTS_MAX = 3;
+export const BUCKET_RETRY_MS = 200;
 /** Objects of an archive that are fetched ahead when it is restored. */
 export const ARCHIVE_PREFETCH = 4;
 

@@ -64,6 +64,13 @@ const pointInTime = z.string().transform((text, context): Point => {
   );
   return z.NEVER;
 });
+const duration = z.string().transform((text, context): number => {
+  const match = /^(\d{1,6})([dhm])$/.exec(text);
+  const unitMs = { d: 86_400_000, h: 3_600_000, m: 60_000 }[match?.[2] ?? ""];
+  if (unitMs !== undefined && Number(match![1]) > 0) return Number(match![1]) * unitMs;
+  context.addIssue("must be a number of days, hours or minutes, such as 30d, 12h or 90m");
+  return z.NEVER;
+});
 const path = z.string().min(1, { error: "must be a path, not an empty text" });
 
 const CONFIG = {
@@ -153,6 +160,14 @@ export const SERVE_OPTIONS = {
     env: "DQLITE_ARCHIVE",
     description: "where to archive what is committed, to restore any point in time; on all nodes",
     schema: path.optional(),
+  },
+  archiveKeep: {
+    name: "archive-keep",
+    type: "text",
+    placeholder: "DURATION",
+    env: "DQLITE_ARCHIVE_KEEP",
+    description: "how far back points are kept, such as 30d or 12h (default: all are)",
+    schema: duration.optional(),
   },
   transactionMax: {
     name: "transaction-max",

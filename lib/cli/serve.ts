@@ -1,8 +1,9 @@
 import { DatabaseError } from "../base/errors.ts";
+import type { Program } from "../io/program.ts";
 import type { NodeOptions } from "../node_options.ts";
 import { createLog } from "../observe/log.ts";
 import { type Call, EXIT } from "./command.ts";
-import type { SERVE_OPTIONS } from "./options.ts";
+import type { SERVE_OPTIONS, Settings } from "./options.ts";
 
 /** What `serve` uses of a node that runs. */
 export interface ServedNode {
@@ -41,9 +42,7 @@ export async function serve(
     join: settings.join,
     role: settings.role,
     ...(settings.from === undefined ? {} : { from: settings.from }),
-    ...(settings.archive === undefined
-      ? {}
-      : { archive: { where: settings.archive, env: program.env } }),
+    ...archiveOf(settings, program),
     transactionBytesMax: settings.transactionMax,
     ...(settings.advertise === undefined ? {} : { advertise: settings.advertise }),
     ...(settings.advertiseHttp === undefined ? {} : { advertiseHttp: settings.advertiseHttp }),
@@ -81,6 +80,17 @@ export async function serve(
     if (error.hint !== undefined) program.stderr(`Hint: ${error.hint}\n`);
     return isRemoval(error) ? EXIT.removed : EXIT.failure;
   }
+}
+
+function archiveOf(
+  { archive: where, archiveKeep: keepMs }: Settings<typeof SERVE_OPTIONS>,
+  { env }: Program,
+): Pick<NodeOptions, "archive"> {
+  if (where !== undefined) {
+    return { archive: { where, env, ...(keepMs === undefined ? {} : { keepMs }) } };
+  }
+  if (keepMs === undefined) return {};
+  throw new DatabaseError("CONFIG", "--archive-keep goes with --archive");
 }
 
 /** Nothing is broken then: such a node is stopped in order. */

@@ -10,7 +10,7 @@ export interface StoredObject {
 /**
  * See the file comment. Keys are made of digits, lower-case letters, `-`, and `/` between folders.
  * All methods fail with a `DatabaseError`: `DISK`, `DISK_FULL` and `CONNECTION_LOST` for what may
- * pass, `CONFIG` for what will not by itself, such as a bucket that is not there.
+ * pass, `CONFIG` and `PROTOCOL` for what will not by itself, such as a bucket that is not there.
  */
 export interface ObjectStore {
   /** What a user calls it, for messages. */

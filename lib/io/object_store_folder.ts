@@ -1,5 +1,5 @@
 /** Objects as files of a folder, which may be on another machine: no call holds up the thread. */
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import { isDiskFull } from "./disk_full.ts";
@@ -63,7 +63,12 @@ export class FolderStore implements ObjectStore {
   }
 
   remove(key: string): Promise<void> {
-    return this.#try(() => rm(this.#path(key), { force: true }));
+    return this.#try(async () => {
+      const path = this.#path(key);
+      await rm(path, { force: true });
+      // Most folders hold more.
+      await rmdir(dirname(path)).catch(() => {});
+    });
   }
 
   #path(key: string): string {

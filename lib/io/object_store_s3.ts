@@ -4,7 +4,8 @@
  */
 import { AwsClient } from "aws4fetch";
 import { DatabaseError, messageOf } from "../base/errors.ts";
-import { ARCHIVE_CALL_TIMEOUT_MS } from "../base/limits.ts";
+import { ARCHIVE_CALL_TIMEOUT_MS, BUCKET_ATTEMPTS_MAX, BUCKET_RETRY_MS } from "../base/limits.ts";
+import { systemClock } from "./clock.ts";
 import { sha256Hex } from "./hash.ts";
 import { type ObjectStore, type StoredObject, tooLarge } from "./object_store.ts";
 
@@ -19,6 +20,12 @@ export interface S3StoreOptions {
   /** URL of the bucket, without `/` at its end. */
   readonly bucketUrl: string;
   readonly client: Pick<AwsClient, "fetch">;
+}
+
+interface Answer {
+  readonly status: number;
+  /** Undefined when it is larger than it may be. */
+  readonly body: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** See {@linkcode ObjectStore}. */
@@ -96,32 +103,21 @@ export class S3Store implements ObjectStore {
   }
 
   async get(key: string, bytesMax: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const response = await this.#fetch("GET", this.#url(key));
-    if (response.status === 404) {
-      const text = await this.#text(response);
-      if (text.includes("NoSuchBucket")) throw this.#refused(response, text);
-      return undefined;
-    }
-    if (!response.ok) throw this.#refused(response, await this.#text(response));
-    if (Number(response.headers.get("content-length") ?? 0) > bytesMax) {
-      await response.body?.cancel();
-      throw tooLarge(this.where, key, bytesMax);
-    }
-    return await this.#read(() => response.bytes());
+    const answer = await this.#call("GET", this.#url(key), {}, bytesMax);
+    if (answer.body === undefined) throw tooLarge(this.where, key, bytesMax);
+    if (answer.status === 404 && !textOfBody(answer).includes("NoSuchBucket")) return undefined;
+    return this.#required(answer);
   }
 
   async put(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     // The server holds what it got against the hash.
     const headers = { "x-amz-content-sha256": await sha256Hex(bytes) };
-    const response = await this.#fetch("PUT", this.#url(key), { body: bytes, headers });
-    const text = await this.#text(response);
-    if (!response.ok) throw this.#refused(response, text);
+    this.#required(await this.#call("PUT", this.#url(key), { body: bytes, headers }));
   }
 
   async remove(key: string): Promise<void> {
-    const response = await this.#fetch("DELETE", this.#url(key));
-    const text = await this.#text(response);
-    if (!response.ok && response.status !== 404) throw this.#refused(response, text);
+    const answer = await this.#call("DELETE", this.#url(key));
+    if (answer.status !== 404) this.#required(answer);
   }
 
   /** The pages of a list. */
@@ -131,13 +127,15 @@ export class S3Store implements ObjectStore {
       url.searchParams.set("list-type", "2");
       for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
       if (token !== undefined) url.searchParams.set("continuation-token", token);
-      const response = await this.#fetch("GET", url);
-      const text = await this.#text(response);
-      if (!response.ok) throw this.#refused(response, text);
+      const answer = await this.#call("GET", url);
+      this.#required(answer);
+      const text = textOfBody(answer);
       yield text;
       token = textOf(text, "NextContinuationToken");
       more = textOf(text, "IsTruncated") === "true";
-      if (more && token === undefined) throw this.#refused(response, "a list without its end");
+      if (more && token === undefined) {
+        throw new DatabaseError("PROTOCOL", `${this.where} sends a list without its end`);
+      }
     }
   }
 
@@ -146,18 +144,37 @@ export class S3Store implements ObjectStore {
     return new URL(`${this.#bucketUrl}/${path}`);
   }
 
-  #fetch(method: string, url: URL, init: RequestInit = {}): Promise<Response> {
-    const signal = AbortSignal.timeout(ARCHIVE_CALL_TIMEOUT_MS);
-    return this.#read(() => this.#client.fetch(url, { ...init, method, signal }));
+  /** Calls the server, again when that may help. */
+  async #call(method: string, url: URL, init: RequestInit = {}, bytesMax = Infinity) {
+    for (let attempt = 1;; attempt++) {
+      try {
+        const answer = await this.#callOnce(method, url, init, bytesMax);
+        if (!passes(answer.status)) return answer;
+        throw this.#refused(answer);
+      } catch (error) {
+        const isPassing = error instanceof DatabaseError && error.code === "CONNECTION_LOST";
+        if (!isPassing || attempt >= BUCKET_ATTEMPTS_MAX) throw error;
+      }
+      const pauseMs = BUCKET_RETRY_MS * 2 ** (attempt - 1);
+      await new Promise<void>((resolve) => void systemClock.after(pauseMs, resolve));
+    }
   }
 
-  #text(response: Response): Promise<string> {
-    return this.#read(() => response.text());
-  }
-
-  async #read<T>(run: () => Promise<T>): Promise<T> {
+  async #callOnce(
+    method: string,
+    url: URL,
+    init: RequestInit,
+    bytesMax: number,
+  ): Promise<Answer> {
     try {
-      return await run();
+      const signal = AbortSignal.timeout(ARCHIVE_CALL_TIMEOUT_MS);
+      const response = await this.#client.fetch(url, { ...init, method, signal });
+      const { status } = response;
+      if (response.ok && Number(response.headers.get("content-length") ?? 0) > bytesMax) {
+        await response.body?.cancel();
+        return { status, body: undefined };
+      }
+      return { status, body: await response.bytes() };
     } catch (error) {
       throw new DatabaseError("CONNECTION_LOST", `${this.where}: ${messageOf(error)}`, {
         outcome: "rejected",
@@ -166,18 +183,33 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  #refused({ status }: Response, text: string): DatabaseError {
+  #required(answer: Answer): Uint8Array<ArrayBuffer> {
+    const { status, body } = answer;
+    if (status >= 200 && status < 300 && body !== undefined) return body;
+    throw this.#refused(answer);
+  }
+
+  #refused(answer: Answer): DatabaseError {
+    const text = textOfBody(answer);
     const code = textOf(text, "Code");
     const reason = code === undefined
       ? text.slice(0, ERROR_CHARS_SHOWN)
       : `${code}: ${textOf(text, "Message") ?? ""}`;
-    const passes = status >= 500 || status === 408 || status === 429;
     return new DatabaseError(
-      passes ? "CONNECTION_LOST" : "CONFIG",
-      `${this.where} answers with status ${status}: ${reason}`,
+      passes(answer.status) ? "CONNECTION_LOST" : "CONFIG",
+      `${this.where} answers with status ${answer.status}: ${reason}`,
       { outcome: "rejected" },
     );
   }
+}
+
+/** Whether the same call may succeed later. */
+function passes(status: number): boolean {
+  return status >= 500 || status === 408 || status === 429;
+}
+
+function textOfBody({ body }: Answer): string {
+  return new TextDecoder().decode(body);
 }
 
 /** The text of the first element of this name. */

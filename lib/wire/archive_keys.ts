@@ -20,6 +20,7 @@ const CLUSTER = /^[0-9a-f]{32}$/;
 const ENTRIES =
   /^[0-9a-f]{32}\/log\/(\d{11})\/(\d{16})-(\d{16})-(\d{16})-([0-9a-f]{16})-([0-9a-f]{16})$/;
 const BASE = /^[0-9a-f]{32}\/base\/(\d{16})-(\d{16})-(\d{16})-([0-9a-f]{32})$/;
+const PAGES = /^[0-9a-f]{32}\/pages\/([0-9a-f]{32})\/\d{8}$/;
 
 /** What the name of an object with entries tells. */
 export interface EntriesName {
@@ -101,12 +102,18 @@ export function parseBaseKey(key: string): BaseName | undefined {
 
 /** The name of an object with pages. @param number From 1, over all databases of the base. */
 export function pagesKey(clusterId: string, baseId: string, number: number): string {
-  return `${pagesPrefix(clusterId, baseId)}${String(number).padStart(8, "0")}`;
+  return `${pagesPrefix(clusterId)}${baseId}/${String(number).padStart(8, "0")}`;
 }
 
-/** What all names of the pages of a base begin with. */
-export function pagesPrefix(clusterId: string, baseId: string): string {
-  return `${clusterId}/pages/${baseId}/`;
+/** What all names of pages begin with. */
+export function pagesPrefix(clusterId: string): string {
+  return `${clusterId}/pages/`;
+}
+
+/** Whose pages an object has, by its name; undefined when it has none. */
+export function parsePagesKey(key: string): { readonly baseId: string } | undefined {
+  const match = PAGES.exec(key);
+  return match === null ? undefined : { baseId: match[1]! };
 }
 
 /** A chain as 16 hexadecimal digits. */

@@ -1,5 +1,12 @@
 import { expect, test } from "bun:test";
-import { continuationOf, LOG_START, type Run, runsOf } from "../../lib/archive/run.ts";
+import {
+  continuationOf,
+  extendedRun,
+  LOG_START,
+  newRun,
+  type Run,
+  runsOf,
+} from "../../lib/archive/run.ts";
 import type { EntriesName } from "../../lib/wire/archive_keys.ts";
 
 /** An object of a history, whose chains are made of its letter and the entry. */
@@ -34,6 +41,14 @@ test("objects stand to a place in one of four ways", () => {
   expect(continuationOf(object(13, 15, 1), at)).toBe("other");
   expect(continuationOf(object(13, 15, 1), { ...at, chain: undefined })).toBe("continues");
   expect(continuationOf(object(1, 3), LOG_START)).toBe("continues");
+});
+
+test("a run begins with the first time that is known", () => {
+  const untimed = { ...object(1, 3), timeAfterMs: 0 };
+  const run = newRun(untimed, 10);
+  expect(run.firstTimeMs).toBe(0);
+  const longer = extendedRun(extendedRun(run, object(4, 5), 10), object(6, 7), 10);
+  expect(longer).toMatchObject({ firstTimeMs: 5_000, timeMs: 7_000 });
 });
 
 test("objects that follow each other or overlap are one run, up to a gap", async () => {

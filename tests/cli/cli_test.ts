@@ -95,6 +95,7 @@ function serving(start: StartNode) {
     http: "127.0.0.1:0",
     from: undefined,
     archive: undefined,
+    archiveKeep: undefined,
     join: ["a:1"],
     role: "voter",
     transactionMax: 4096 * 1024 * 1024,

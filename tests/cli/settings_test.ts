@@ -28,6 +28,14 @@ function refusal(run: () => unknown): string {
 
 const serve = (given: Parameters<typeof sources>[0]) => readSettings(SERVE_OPTIONS, sources(given));
 
+test("a duration is a number of days, hours or minutes", () => {
+  const keep = (text: string) => serve({ flags: { "archive-keep": text } }).archiveKeep;
+  expect([keep("30d"), keep("12h"), keep("90m")]).toEqual([2_592_000_000, 43_200_000, 5_400_000]);
+  for (const text of ["0d", "5", "d", "1.5h", "-1d", "1w"]) {
+    expect(refusal(() => keep(text))).toContain("must be a number of days, hours or minutes");
+  }
+});
+
 test("without anything given, every option has its default", () => {
   expect(serve({})).toEqual({
     dir: "./dqlite-data",
@@ -36,6 +44,7 @@ test("without anything given, every option has its default", () => {
     join: [],
     from: undefined,
     archive: undefined,
+    archiveKeep: undefined,
     role: "voter",
     transactionMax: 4096 * 1024 * 1024,
     advertise: undefined,

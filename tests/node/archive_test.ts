@@ -1,9 +1,11 @@
 import { afterEach, expect, test } from "bun:test";
 import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { newBaseId } from "../../lib/archive/base_id.ts";
 import { Catalog } from "../../lib/archive/catalog.ts";
 import { openObject, sealObject } from "../../lib/archive/object.ts";
-import { CLAIM_BATCHES } from "../../lib/base/limits.ts";
+import { prune } from "../../lib/archive/prune.ts";
+import { ARCHIVE_ORPHAN_MS, CLAIM_BATCHES } from "../../lib/base/limits.ts";
 import { openObjectStore } from "../../lib/io/object_store_open.ts";
 import { decodeBaseHead, encodeBaseHead } from "../../lib/wire/archive.ts";
 import { pagesKey } from "../../lib/wire/archive_keys.ts";
@@ -177,6 +179,31 @@ test("a damaged, a missing and a misplaced object are named, and nothing is rest
   expect((await restored(archive, "latest")).length).toBe(10);
 }, TIMEOUT_MS);
 
+test("a call that asks for two things, or for nothing, is refused", async () => {
+  const asked = async (...args: string[]) => (await command("restore", ...args)).errors;
+  expect(await asked("--at", "5", "x.db")).toContain("--at goes with --archive");
+  expect(await asked("--list", "x.db")).toContain("--list goes with --archive");
+  expect(await asked("--archive", "a", "x.db")).toContain("not from a file");
+  expect(await asked("--archive", "a")).toContain("Which point?");
+  expect(await asked("--archive", "a", "--at", "5", "--to", "b", "--dir", "c")).toContain(
+    "two places",
+  );
+  expect(await asked("--archive", "a", "--at", "yesterday")).toContain("must be an entry's index");
+  const path = join(newFolder(), "there.db");
+  writeFileSync(path, "mine");
+  const node = await start({ dir: newFolder(), archive: { where: newFolder(), pace: PACE } });
+  await node.client().execute("CREATE TABLE t (a)");
+  await archived(node);
+  const { archive } = await (await fetch(`${node.httpUrl}/cluster`)).json() as {
+    archive: { where: string };
+  };
+  const point = ["--archive", archive.where, "--at", "latest", "--to", path];
+  expect(await asked(...point)).toContain("exists already");
+  expect(readFileSync(path, "utf8")).toBe("mine");
+  expect(await asked(...point, "--force")).toBe("");
+  expect(rowsOf(path)).toEqual([]);
+}, TIMEOUT_MS);
+
 test("points that the archive does not know are refused", async () => {
   const archive = newFolder();
   const node = await start({ dir: newFolder(), archive: { where: archive, pace: PACE } });
@@ -241,6 +268,55 @@ test("an archive that begins late has a base, and one while writes go on", async
   expect(result.errors).toContain("is damaged: its checksum does not fit; begins earlier");
   expect(rowsOf(path)).toEqual(range(1, row));
 }, 2 * TIMEOUT_MS);
+
+test("what is older than what is kept goes, and nothing else", async () => {
+  const archive = newFolder();
+  const pace = { ...PACE, baseMs: 300, pruneMs: 100 };
+  const keepMs = 1_500;
+  const lines = new Lines();
+  const options = { where: archive, pace, keepMs };
+  const storage = { ...STORAGE, checkpointFrames: 20 };
+  const node = await start({ dir: newFolder(), storage, archive: options, log: lines });
+  await node.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  const points: { atMs: number; index: number; rows: number }[] = [];
+  let row = 1;
+  const prunes = () => lines.with("pruned the archive").length;
+  for (; prunes() < 3; row++) {
+    await fill(node, row, row, 20_000);
+    points.push({ atMs: Date.now(), index: await archived(node), rows: row });
+  }
+  await node.stop();
+  const stoppedMs = Date.now();
+  const first = Number(keys(archive, "base")[0]!.split(/[-/]/)[3]);
+  expect(first).toBeGreaterThan(10);
+  expect(keys(archive, "log")[0]!.split("/").at(-1)!.slice(0, 16)).not.toBe("1".padStart(16, "0"));
+  expect(await refused(archive, first - 1)).toContain(`is entry ${first}`);
+  const kept = points.filter(({ atMs }) => atMs > stoppedMs - keepMs + 200);
+  for (const { index, rows } of [kept[0]!, kept.at(-1)!]) {
+    expect(await restored(archive, index)).toEqual(range(1, rows));
+  }
+  // Each base that is left has its pages, and no others are there.
+  const ids = keys(archive, "base").map((key) => key.slice(-32));
+  expect([...new Set(keys(archive, "pages").map((key) => key.split("/")[2]!))]).toEqual(ids);
+}, TIMEOUT_MS);
+
+test("pages that no base names go, once nobody can be making a base of them", async () => {
+  const archive = newFolder();
+  const node = await start({ dir: newFolder(), archive: { where: archive, pace: PACE } });
+  await node.client().execute("CREATE TABLE t (a)");
+  await archived(node);
+  await node.stop();
+  const store = openObjectStore(archive);
+  const catalog = new Catalog(store, keys(archive, "log")[0]!.split("/")[0]!);
+  const nowMs = Date.now();
+  const idOf = (ageMs: number) => newBaseId(nowMs - ageMs, (bytes) => "0".repeat(2 * bytes));
+  const young = pagesKey(catalog.clusterId, idOf(ARCHIVE_ORPHAN_MS - 60_000), 1);
+  const old = pagesKey(catalog.clusterId, idOf(ARCHIVE_ORPHAN_MS + 60_000), 1);
+  for (const key of [young, old]) await store.put(key, new Uint8Array(5));
+  expect(await prune(catalog, nowMs, nowMs)).toMatchObject({ objects: 1, base: undefined });
+  expect(keys(archive, "pages")).toEqual([young]);
+  expect(await restored(archive, "latest")).toEqual([]);
+}, TIMEOUT_MS);
 
 test("rot that a base took over from the database is found", async () => {
   const dir = newFolder();
