@@ -99,6 +99,7 @@ export class Archiver {
   #retryMs = ARCHIVE_RETRY_MIN_MS;
   #base: Promise<void> | undefined;
   #baseRetryAtMs = 0;
+  #lookAtMs = 0;
   #pruning: Promise<void> | undefined;
   #pruneAtMs = 0;
   #stopAtMs = Infinity;
@@ -176,8 +177,12 @@ export class Archiver {
     const { replica, clock } = this.#options;
     if (replica.mode !== "leading") {
       this.#isLeading = false;
-      if (!this.#isStopping) await this.#tail.refresh();
-      return this.#pace.lookMs;
+      // A node that begins to lead is not to wait for its next look.
+      if (!this.#isStopping && clock.nowMs() >= this.#lookAtMs) {
+        await this.#tail.refresh();
+        this.#lookAtMs = clock.nowMs() + this.#pace.lookMs;
+      }
+      return this.#pace.delayMs;
     }
     if (!this.#isLeading) await this.#look();
     this.#isLeading = true;

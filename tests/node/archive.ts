@@ -11,7 +11,7 @@ import { commandIn } from "./program.ts";
 
 export const MIB = 1024 * 1024;
 /** Fast enough for tests. */
-export const PACE: ArchivePace = { delayMs: 20, lookMs: 50 };
+export const PACE: ArchivePace = { delayMs: 20 };
 /** Behind a checkpoint next to nothing stays of the log. */
 export const STORAGE: StorageOptions = {
   checkpointFrames: 500,
