@@ -10,6 +10,7 @@ import type { Log } from "./observe/log.ts";
 import type { LogIndex } from "./raft/types.ts";
 import type { Replica } from "./replica/replica.ts";
 import { databasePath, type SqliteMachine } from "./replica/sqlite_machine.ts";
+import type { Maintenance } from "./session/maintenance.ts";
 import { PageFile } from "./snapshot/page_file.ts";
 
 /** Where a node archives to. */
@@ -29,6 +30,7 @@ export interface NodeArchiveParts {
   readonly raftLog: RaftLog;
   readonly machine: SqliteMachine;
   readonly replica: Replica;
+  readonly maintenance: Maintenance;
   readonly disk: Disk;
   readonly folder: string;
   readonly clock: Clock;
@@ -54,11 +56,12 @@ export class NodeArchive {
 
   /** Begins. */
   start(parts: NodeArchiveParts): void {
-    const { clusterId, disk, folder, ...others } = parts;
+    const { clusterId, disk, folder, maintenance, ...others } = parts;
     this.#archiver = new Archiver({
       ...others,
       catalog: new Catalog(this.#store, clusterId),
       file: () => this.#file ??= PageFile.read(disk, databasePath(folder)),
+      checkpoint: () => maintenance.checkpoint(),
       pace: this.#pace,
       keepMs: this.#keepMs,
     });

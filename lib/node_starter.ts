@@ -266,12 +266,12 @@ export class NodeStarter {
     this.#stack.defer(() => upkeep.stop());
     this.#integrity.start();
     this.#stack.defer(() => this.#integrity?.stop());
-    this.#startArchive(folder, { raftLog: log, machine, replica });
+    this.#startArchive(folder, { raftLog: log, machine, replica, maintenance });
   }
 
   #startArchive(
     { path: folder }: DataFolder,
-    parts: Pick<NodeArchiveParts, "raftLog" | "machine" | "replica">,
+    parts: Pick<NodeArchiveParts, "raftLog" | "machine" | "replica" | "maintenance">,
   ): void {
     this.#archive?.start({
       ...parts,

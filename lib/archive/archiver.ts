@@ -61,6 +61,8 @@ export interface ArchiverOptions {
   readonly machine: StateMachine;
   readonly replica: Pick<Replica, "mode" | "settledIndex">;
   readonly file: () => PageFile | undefined;
+  /** Brings the database file up to date, so that a base of it spares as much log as it can. */
+  readonly checkpoint: () => Promise<unknown>;
   readonly clock: Clock;
   readonly log: Log;
   readonly pace?: ArchivePace | undefined;
@@ -248,6 +250,7 @@ export class Archiver {
       partBytes: this.#pace.partBytes,
     });
     try {
+      await this.#options.checkpoint();
       const base = await maker.make();
       if (base === undefined) {
         this.#baseRetryAtMs = clock.nowMs() + ARCHIVE_RETRY_MIN_MS;
@@ -258,7 +261,11 @@ export class Archiver {
       const durationMs = Math.round(clock.nowMs() - startMs);
       log.info("made a base of the archive", { index, fuzzyIndex, durationMs });
     } catch (error) {
-      this.#baseRetryAtMs = clock.nowMs() + ARCHIVE_RETRY_MAX_MS;
+      const isBusy = error instanceof DatabaseError && error.code === "BUSY";
+      const pauseMs = isBusy ? ARCHIVE_RETRY_MIN_MS : ARCHIVE_RETRY_MAX_MS;
+      this.#baseRetryAtMs = clock.nowMs() + pauseMs;
+      // A reader is in the way of the checkpoint.
+      if (isBusy) return;
       if (error instanceof DatabaseError && error.code === "CLOSED") {
         log.info("gave up a base of the archive", { reason: error.message });
       } else log.error("cannot make a base of the archive", { reason: messageOf(error) });

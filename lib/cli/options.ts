@@ -366,6 +366,8 @@ export const RESTORE_OPTIONS = {
   url: NODES_URL,
   archive: {
     ...SERVE_OPTIONS.archive,
+    // The variable of `serve` does not say that a file is not meant.
+    env: "DQLITE_RESTORE_ARCHIVE",
     description: "restore a point in time from an archive, in place of a file",
   },
   at: {

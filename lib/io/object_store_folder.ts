@@ -2,6 +2,8 @@
 import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatabaseError, messageOf } from "../base/errors.ts";
+import { ARCHIVE_CALL_TIMEOUT_MS } from "../base/limits.ts";
+import { systemClock } from "./clock.ts";
 import { isDiskFull } from "./disk_full.ts";
 import { randomHex } from "./entropy.ts";
 import { type ObjectStore, type StoredObject, tooLarge } from "./object_store.ts";
@@ -88,8 +90,14 @@ export class FolderStore implements ObjectStore {
   #try<T>(run: () => Promise<T>): Promise<T>;
   #try<T>(run: () => Promise<T>, missing: "missing"): Promise<T | undefined>;
   async #try<T>(run: () => Promise<T>, missing?: "missing"): Promise<T | undefined> {
+    const late = Promise.withResolvers<never>();
+    // A folder of another machine may not answer at all.
+    const cancel = systemClock.after(
+      ARCHIVE_CALL_TIMEOUT_MS,
+      () => late.reject(new Error(`no answer within ${ARCHIVE_CALL_TIMEOUT_MS} ms`)),
+    );
     try {
-      return await run();
+      return await Promise.race([run(), late.promise]);
     } catch (error) {
       if (error instanceof DatabaseError) throw error;
       if (missing !== undefined && isMissing(error)) return undefined;
@@ -99,6 +107,8 @@ export class FolderStore implements ObjectStore {
         full ? `The disk of ${this.where} is full` : `${this.where}: ${messageOf(error)}`,
         { outcome: "rejected", cause: error },
       );
+    } finally {
+      cancel();
     }
   }
 }

@@ -16,6 +16,8 @@ import type { Chain } from "./chain.ts";
 
 const DIGITS = 16;
 const FOLDER_DIGITS = 11;
+/** The latest time that a `Date` can hold. */
+const TIME_MAX_MS = 8.64e15;
 const CLUSTER = /^[0-9a-f]{32}$/;
 const ENTRIES =
   /^[0-9a-f]{32}\/log\/(\d{11})\/(\d{16})-(\d{16})-(\d{16})-([0-9a-f]{16})-([0-9a-f]{16})$/;
@@ -78,6 +80,7 @@ export function parseEntriesKey(key: string): EntriesName | undefined {
   if (first < 1 || last < first || folder !== Math.floor(first / 10 ** (DIGITS - FOLDER_DIGITS))) {
     return undefined;
   }
+  if (time > TIME_MAX_MS) return undefined;
   const chainBefore = parseChain(match[5]!);
   return { first, last, timeAfterMs: time, chainBefore, chainAfter: parseChain(match[6]!) };
 }
@@ -97,6 +100,7 @@ export function parseBaseKey(key: string): BaseName | undefined {
   const match = BASE.exec(key);
   if (match === null) return undefined;
   const [index, fuzzyIndex, timeMs] = match.slice(1, 4).map(Number) as [number, number, number];
+  if (timeMs > TIME_MAX_MS) return undefined;
   return { index, fuzzyIndex, timeMs, id: match[4]! };
 }
 

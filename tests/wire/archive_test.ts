@@ -135,6 +135,11 @@ test("names tell what the objects hold, and sort as the log does", () => {
   for (const other of [key.slice(1), `${key}0`, key.replace("/log/", "/base/"), base, "", "x/y"]) {
     expect(parseEntriesKey(other)).toBeUndefined();
   }
+  const never = { ...BASE, timeMs: 9_000_000_000_000_000 };
+  expect(parseBaseKey(baseKey(CLUSTER, never))).toBeUndefined();
+  expect(parseEntriesKey(entriesKey(CLUSTER, { ...HEAD, timeAfterMs: never.timeMs }))).toBe(
+    undefined,
+  );
   const [, , folder] = key.split("/");
   expect(parseEntriesKey(key.replace(folder!, "00000000001"))).toBeUndefined();
 
