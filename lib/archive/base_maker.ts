@@ -6,7 +6,6 @@
  */
 import { DatabaseError } from "../base/errors.ts";
 import { ARCHIVE_READ_BYTES } from "../base/limits.ts";
-import { concat } from "../base/bytes.ts";
 import type { Clock } from "../io/clock.ts";
 import { randomHex } from "../io/entropy.ts";
 import type { RaftLog } from "../log/types.ts";
@@ -44,9 +43,12 @@ export interface BaseMakerOptions {
 /** See the file comment. */
 export class BaseMaker {
   readonly #options: BaseMakerOptions;
+  /** One part at a time is in memory, always in the same place. */
+  readonly #part: Uint8Array;
 
   constructor(options: BaseMakerOptions) {
     this.#options = options;
+    this.#part = new Uint8Array(options.partBytes);
   }
 
   /**
@@ -116,6 +118,7 @@ export class BaseMaker {
     }
   }
 
+  /** @returns A view of the part's memory. */
   async #readPart(
     file: PageFile,
     firstPage: number,
@@ -123,17 +126,18 @@ export class BaseMaker {
     index: LogIndex,
   ): Promise<Uint8Array> {
     const sliceCount = Math.max(1, Math.floor(ARCHIVE_READ_BYTES / file.pageBytes));
-    const slices: Uint8Array[] = [];
+    let size = 0;
     for (let done = 0; done < count;) {
       await this.#options.turn();
       this.#require(index);
       const wanted = Math.min(sliceCount, count - done);
       const slice = file.read(firstPage + done, wanted);
-      slices.push(slice);
+      this.#part.set(slice, size);
+      size += slice.length;
       done += wanted;
       if (slice.length < wanted * file.pageBytes) break;
     }
-    return concat(slices);
+    return this.#part.subarray(0, size);
   }
 
   async #put(

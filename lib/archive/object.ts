@@ -1,5 +1,5 @@
 /** Objects of an archive on their way into a store and out of it: packed, sealed, and verified. */
-import { concat, FormatError } from "../base/bytes.ts";
+import { FormatError } from "../base/bytes.ts";
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import { ARCHIVE_OBJECT_BYTES_MAX, ARCHIVE_OVERHEAD_BYTES } from "../base/limits.ts";
 import { pack, unpack } from "../io/gzip.ts";
@@ -41,8 +41,10 @@ export interface ObjectPlace {
 export async function sealObject(object: ArchiveObject): Promise<SealedObject> {
   const body = object.body.length === 0 ? EMPTY : await pack(object.body);
   const bytes = encodeObject({ ...object, body });
-  const sha256 = await sha256Hex(bytes);
-  return { bytes: concat([bytes, Uint8Array.fromHex(sha256)]), sha256 };
+  const sealAt = bytes.length - SEAL_BYTES;
+  const sha256 = await sha256Hex(bytes.subarray(0, sealAt));
+  bytes.set(Uint8Array.fromHex(sha256), sealAt);
+  return { bytes, sha256 };
 }
 
 /**

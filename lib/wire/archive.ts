@@ -53,9 +53,11 @@ const MAGIC = 0x76696863_72617164n;
 const VERSION = 1;
 const KINDS = ["entries", "base", "pages"] as const;
 const ID_BYTES = 16;
+const HEADER_BYTES = 32;
 
 /** Bytes of the hash at the end of each object. */
 export const SEAL_BYTES = 32;
+const NO_SEAL = new Uint8Array(SEAL_BYTES);
 
 /** What an object holds. */
 export type ArchiveKind = typeof KINDS[number];
@@ -113,17 +115,19 @@ export interface PagesHead {
   readonly count: number;
 }
 
-/** An object without the hash that ends it. */
+/** An object, with zeros in the place of the hash that ends it. */
 export function encodeObject(object: ArchiveObject): Uint8Array<ArrayBuffer> {
   const { kind, clusterId, head, body } = object;
-  return new ByteWriter(64 + head.length + body.length)
+  // The body may be large: it is copied once.
+  return new ByteWriter(HEADER_BYTES + head.length + body.length + SEAL_BYTES)
     .i64(MAGIC).u8(VERSION).u8(KINDS.indexOf(kind) + 1).u16(0).u32(head.length)
-    .raw(idBytes(clusterId)).raw(head).raw(body)
-    .finish();
+    .raw(idBytes(clusterId)).raw(head).raw(body).raw(NO_SEAL)
+    .view();
 }
 
 /**
- * Reads what {@linkcode encodeObject} wrote. Head and body are views of `bytes`.
+ * Reads what {@linkcode encodeObject} wrote, given without the hash. Head and body are views of
+ * `bytes`.
  *
  * @throws {FormatError} when it is no such object, or of a newer version.
  */

@@ -16,6 +16,7 @@ import {
   encodeObject,
   encodePagesHead,
   type EntriesHead,
+  SEAL_BYTES,
 } from "../../lib/wire/archive.ts";
 import {
   baseKey,
@@ -64,7 +65,9 @@ test("an object says what it is, and whose", () => {
     head: new Uint8Array([1, 2]),
     body: new Uint8Array([3, 4, 5]),
   } as const;
-  const bytes = encodeObject(object);
+  const sealed = encodeObject(object);
+  expect(sealed.subarray(-SEAL_BYTES)).toEqual(new Uint8Array(SEAL_BYTES));
+  const bytes = sealed.subarray(0, -SEAL_BYTES);
   expect(new TextDecoder().decode(bytes.subarray(0, 8))).toBe("dqarchiv");
   expect(decodeObject(bytes)).toEqual(object);
   for (const [at, value] of [[0, 1], [8, 2], [9, 0], [9, 4], [10, 1], [12, 200]] as const) {
