@@ -11,7 +11,7 @@ import {
   ARCHIVE_DELAY_MS,
   ARCHIVE_HOLD_BYTES_MAX,
   ARCHIVE_LOOK_MS,
-  ARCHIVE_OBJECT_BYTES_MAX,
+  ARCHIVE_OBJECT_BYTES,
   ARCHIVE_PART_BYTES,
   ARCHIVE_PRUNE_MS,
   ARCHIVE_RETRY_MAX_MS,
@@ -338,7 +338,7 @@ function paceOf(given: ArchivePace) {
     baseMs: given.baseMs ?? ARCHIVE_BASE_MS,
     pruneMs: given.pruneMs ?? ARCHIVE_PRUNE_MS,
     holdBytesMax: given.holdBytesMax ?? ARCHIVE_HOLD_BYTES_MAX,
-    objectBytesMax: given.objectBytesMax ?? ARCHIVE_OBJECT_BYTES_MAX,
+    objectBytesMax: given.objectBytesMax ?? ARCHIVE_OBJECT_BYTES,
     partBytes: given.partBytes ?? ARCHIVE_PART_BYTES,
   };
 }

@@ -215,11 +215,15 @@ export const RESTORE_STALL_MS = 60_000;
 /** Time after which the question for the end of a restore is answered, also when it goes on. */
 export const RESTORE_WAIT_MS = 20_000;
 
-/** Entries in one object of an archive: their size, unpacked, and their count. */
+/**
+ * Entries in one object of an archive: the size, unpacked, up to which more are added, the size that
+ * it may have with a single large one, and their count.
+ */
+export const ARCHIVE_OBJECT_BYTES = 2 * MIB;
 export const ARCHIVE_OBJECT_BYTES_MAX = 8 * MIB;
 export const ARCHIVE_OBJECT_ENTRIES_MAX = 4_096;
 /** Pages in one object of an archive, unpacked. */
-export const ARCHIVE_PART_BYTES = 4 * MIB;
+export const ARCHIVE_PART_BYTES = 2 * MIB;
 /** What an object may have beside its body: head, hash, and what packing adds to noise. */
 export const ARCHIVE_OVERHEAD_BYTES = 4 * MIB;
 /** Time that an entry waits for others before they are put into an archive together. */
