@@ -216,8 +216,8 @@ export const RESTORE_STALL_MS = 60_000;
 export const RESTORE_WAIT_MS = 20_000;
 
 /**
- * Entries in one object of an archive: the size, unpacked, up to which more are added, the size that
- * it may have with a single large one, and their count.
+ * Entries in one object of an archive: the size, unpacked, up to which more are added; the size
+ * that it may have with a single large one, and their count.
  */
 export const ARCHIVE_OBJECT_BYTES = 2 * MIB;
 export const ARCHIVE_OBJECT_BYTES_MAX = 8 * MIB;

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { NodeProcess } from "../../lib/demo/nodes.ts";
 import { pause, waitUntil } from "../../lib/demo/wait.ts";
 import { temporaryFolder } from "../../lib/io/process.ts";
-import { runCommand } from "./command.ts";
+import { S3Server } from "../archive/s3_server.ts";
+import { runCommandIn } from "./command.ts";
 import { DEFAULT_RUNNER, onCluster, run, type Runner, START_TIMEOUT_MS } from "./harness.ts";
 import { Writers, WRITTEN_TABLE } from "./writers.ts";
 
@@ -85,7 +86,7 @@ async function checkMoments(
     for (const [at, { time, acknowledged, unknown }] of moments.entries()) {
       const path = join(folder, `moment-${at}.db`);
       const args = ["restore", "--archive", archive, "--at", time, "--to", path];
-      expect(await runCommand(runner, ...args)).toMatchObject({ status: 0, errors: "" });
+      expect(await runCommandIn(env, runner, ...args)).toMatchObject({ status: 0, errors: "" });
       const rows = new Set(numbersIn(path));
       expect(acknowledged.filter((n) => !rows.has(n))).toEqual([]);
       for (const n of acknowledged) rows.delete(n);
@@ -94,15 +95,26 @@ async function checkMoments(
   });
 }
 
-test(
-  "moments between kills of the leader hold what was acknowledged then",
-  async () => {
-    const { path, remove } = temporaryFolder("dqlite-archive-");
-    try {
-      await checkMoments(DEFAULT_RUNNER, path, {});
-    } finally {
-      remove();
-    }
-  },
-  TEST_TIMEOUT_MS,
-);
+for (const runner of [DEFAULT_RUNNER, "deno"] as const) {
+  test(
+    `${runner}: moments between kills of the leader hold what was acknowledged then`,
+    async () => {
+      const { path, remove } = temporaryFolder("dqlite-archive-");
+      try {
+        await checkMoments(runner, path, {});
+      } finally {
+        remove();
+      }
+    },
+    TEST_TIMEOUT_MS,
+  );
+}
+
+test("moments between kills of the leader come out of a bucket", async () => {
+  const server = await S3Server.start();
+  try {
+    await checkMoments(DEFAULT_RUNNER, "s3://archive/of/a/cluster", server.env);
+  } finally {
+    await server.stop();
+  }
+}, TEST_TIMEOUT_MS);

@@ -1,4 +1,5 @@
 /** Commands of the program, run as processes of their own. */
+import process from "node:process";
 import { commandOf, type Runner } from "./harness.ts";
 
 /** What a command that ended left. */
@@ -9,8 +10,21 @@ export interface Ended {
 }
 
 /** Runs a command to its end. */
-export async function runCommand(runner: Runner, ...args: string[]): Promise<Ended> {
-  const child = Bun.spawn([...commandOf(runner), ...args], { stdout: "pipe", stderr: "pipe" });
+export function runCommand(runner: Runner, ...args: string[]): Promise<Ended> {
+  return runCommandIn({}, runner, ...args);
+}
+
+/** Runs a command with more variables in its environment than this process has. */
+export async function runCommandIn(
+  env: Readonly<Record<string, string>>,
+  runner: Runner,
+  ...args: string[]
+): Promise<Ended> {
+  const child = Bun.spawn([...commandOf(runner), ...args], {
+    env: { ...process.env, ...env },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
   const [out, errors, status] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
