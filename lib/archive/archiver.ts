@@ -202,6 +202,8 @@ export class Archiver {
     const tail = new ArchiveTail(this.#options.catalog);
     await tail.refresh();
     this.#tail = tail;
+    const { catalog, log } = this.#options;
+    log.info("archives", { where: catalog.store.where, archivedIndex: tail.lastIndex });
   }
 
   #shipper(): LogShipper {
@@ -319,7 +321,7 @@ export class Archiver {
     if (this.#error === undefined) return;
     this.#error = undefined;
     this.#toldMs = -Infinity;
-    this.#options.log.info("archives again", { archivedIndex: this.#tail.lastIndex });
+    this.#options.log.info("can archive again", { archivedIndex: this.#tail.lastIndex });
   }
 
   /** @throws {DatabaseError} `CLOSED` when the time to stop is over: the log may be closed. */

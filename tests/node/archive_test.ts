@@ -90,7 +90,7 @@ test("a bucket that went away is filled again, and one that lost everything as w
 
   // It keeps its objects in memory.
   await newServer(port);
-  await waitFor("it archives again", () => lines.with("archives again").length > 0);
+  await waitFor("it archives again", () => lines.with("can archive again").length > 0);
   await archived(node);
   expect(await restored(where, "latest", env)).toEqual(range(1, 10));
 }, TIMEOUT_MS);
@@ -273,10 +273,67 @@ test("an archive that cannot be written holds nobody up, and is made good", asyn
 
   rmSync(where);
   await archived(node);
-  expect(lines.with("archives again").length).toBe(1);
+  expect(lines.with("can archive again").length).toBe(1);
   expect((await archiveView(node)).error).toBe(null);
   expect(await restored(where, "latest")).toEqual(range(1, 50));
 }, 2 * TIMEOUT_MS);
+
+test("what could not be archived is kept on every node, for whoever leads next", async () => {
+  const where = join(newFolder(), "archive");
+  writeFileSync(where, "");
+  const lines = new Lines();
+  const storage = { ...STORAGE, checkpointFrames: 100 };
+  const options = { storage, archive: { where, pace: PACE }, log: lines };
+  const first = await start({ dir: newFolder(), ...options });
+  const second = await start({ dir: newFolder(), join: [first.address], ...options });
+  await waitFor(
+    "two voters",
+    async () => (await view(first)).members.filter(({ role }) => role === "voter").length === 2,
+  );
+  await first.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  await fill(first, 1, 40);
+  const { lastIndex } = await view(first);
+  await waitFor("both are there", async () => (await view(second)).appliedIndex >= lastIndex);
+  for (const node of [first, second]) {
+    await fetch(`${node.httpUrl}/cluster/checkpoint`, { method: "POST" });
+  }
+  await fetch(`${first.httpUrl}/cluster/transfer`, { method: "POST" });
+  await waitFor("the other leads", async () => await leaderOf([second]) === second);
+  rmSync(where);
+  await archived(second);
+  expect(lines.with("the archive lacks entries that the log has no more")).toEqual([]);
+  expect(keys(where, "log")[0]).toContain(`/${"1".padStart(16, "0")}-`);
+  expect(await restored(where, "latest")).toEqual(range(1, 40));
+}, 2 * TIMEOUT_MS);
+
+test("a node that was put back to an older state does not mix two histories", async () => {
+  const archive = newFolder();
+  const dir = newFolder();
+  const copy = newFolder();
+  const options = { dir, archive: { where: archive, pace: PACE } };
+  const node = await start(options);
+  await node.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+  await fill(node, 1, 5, 10);
+  await node.stop();
+  cpSync(dir, copy, { recursive: true });
+  const again = await start(options);
+  await fill(again, 6, 30, 10);
+  await again.stop();
+  const objects = keys(archive, "log");
+
+  rmSync(dir, { recursive: true });
+  cpSync(copy, dir, { recursive: true });
+  const older = await start(options);
+  for (const [first, last] of [[1_000, 1_005], [1_006, 1_060]] as const) {
+    // At first its log is shorter than the archive, then longer.
+    await fill(older, first, last, 10);
+    await waitFor("it refuses", async () => {
+      return (await archiveView(older)).error?.includes("another history") === true;
+    });
+  }
+  expect(keys(archive, "log")).toEqual(objects);
+  expect(await restored(archive, "latest")).toEqual(range(1, 30));
+}, TIMEOUT_MS);
 
 test("a transaction of many entries is restored whole or not at all", async () => {
   const archive = newFolder();
