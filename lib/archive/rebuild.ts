@@ -266,12 +266,14 @@ class Replay implements Disposable {
     if (command.databaseId !== DATABASE_ID) {
       throw damaged(place, `has the database ${command.databaseId}, which is not known here`);
     }
+    const { databaseId } = command;
+    if (command.type === "frames" && command.first) this.#spool.forget(databaseId);
     if (command.type === "frames" && !command.last) {
-      if (command.first) this.#spool.begin();
-      this.#spool.add(entry.index, entry.payload);
+      this.#spool.add(entry.index, databaseId, entry.payload);
     }
     const earlier = (index: LogIndex) => this.#spool.get(index);
     while (!this.#machine.apply(entry.index, entry.payload, earlier));
+    if (command.type === "frames" && command.last) this.#spool.forget(databaseId);
     if (this.#diverged === undefined) return;
     throw damaged(
       place,
