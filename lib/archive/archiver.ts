@@ -44,6 +44,8 @@ export interface ArchivePace {
   readonly baseLogBytes?: number;
   /** A base is due after this time, if anything was written since the last one. */
   readonly baseMs?: number;
+  /** The longest pause after the archive could not be reached. */
+  readonly retryMaxMs?: number;
   /** How often what is older than what is to be kept is looked for. */
   readonly pruneMs?: number;
   /** Bytes of log that are kept for an archive that cannot be reached. */
@@ -163,10 +165,11 @@ export class Archiver {
         this.#healed();
       } catch (error) {
         this.#failed(error);
-        delayMs = this.#retryMs;
-        this.#retryMs = Math.min(2 * this.#retryMs, ARCHIVE_RETRY_MAX_MS);
+        delayMs = Math.min(this.#retryMs, this.#pace.retryMaxMs);
+        this.#retryMs = Math.min(2 * this.#retryMs, this.#pace.retryMaxMs);
         // What another node put there meanwhile counts.
         this.#isLeading = false;
+        this.#lookAtMs = 0;
       }
       if (isLast) break;
       if (!this.#isStopping) await this.#pause.wait(delayMs);
@@ -189,10 +192,11 @@ export class Archiver {
     if (!this.#isLeading) await this.#look();
     this.#isLeading = true;
     const shipper = this.#shipper();
-    while (await shipper.ship()) {
+    for (let isBehind = true; isBehind;) {
+      isBehind = await shipper.ship();
+      if (this.#isBaseDue()) this.#base ??= this.#makeBase().finally(() => this.#base = undefined);
       if (clock.nowMs() > this.#stopAtMs || replica.mode !== "leading") break;
     }
-    if (this.#isBaseDue()) this.#base ??= this.#makeBase().finally(() => this.#base = undefined);
     this.#pruneIfDue();
     return this.#pace.delayMs;
   }
@@ -264,7 +268,7 @@ export class Archiver {
       log.info("made a base of the archive", { index, fuzzyIndex, durationMs });
     } catch (error) {
       const isBusy = error instanceof DatabaseError && error.code === "BUSY";
-      const pauseMs = isBusy ? ARCHIVE_RETRY_MIN_MS : ARCHIVE_RETRY_MAX_MS;
+      const pauseMs = isBusy ? ARCHIVE_RETRY_MIN_MS : this.#pace.retryMaxMs;
       this.#baseRetryAtMs = clock.nowMs() + pauseMs;
       // A reader is in the way of the checkpoint.
       if (isBusy) return;
@@ -338,6 +342,7 @@ function paceOf(given: ArchivePace) {
     lookMs: given.lookMs ?? ARCHIVE_LOOK_MS,
     baseLogBytes: given.baseLogBytes ?? ARCHIVE_BASE_LOG_BYTES,
     baseMs: given.baseMs ?? ARCHIVE_BASE_MS,
+    retryMaxMs: given.retryMaxMs ?? ARCHIVE_RETRY_MAX_MS,
     pruneMs: given.pruneMs ?? ARCHIVE_PRUNE_MS,
     holdBytesMax: given.holdBytesMax ?? ARCHIVE_HOLD_BYTES_MAX,
     objectBytesMax: given.objectBytesMax ?? ARCHIVE_OBJECT_BYTES,

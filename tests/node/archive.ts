@@ -9,9 +9,11 @@ import type { StorageOptions } from "../../lib/node_options.ts";
 import { newFolder, view, waitFor } from "./harness.ts";
 import { commandIn } from "./program.ts";
 
+/** Time that a busy machine may take. */
+export const WAIT_MS = 30_000;
 export const MIB = 1024 * 1024;
 /** Fast enough for tests. */
-export const PACE: ArchivePace = { delayMs: 20 };
+export const PACE: ArchivePace = { delayMs: 20, retryMaxMs: 100 };
 /** Behind a checkpoint next to nothing stays of the log. */
 export const STORAGE: StorageOptions = {
   checkpointFrames: 500,
@@ -61,7 +63,7 @@ export async function archived(node: Node): Promise<number> {
   await waitFor("the archive holds everything", async () => {
     ({ lastIndex } = await view(node));
     return (await archiveView(node)).index >= lastIndex;
-  });
+  }, WAIT_MS);
   return lastIndex;
 }
 

@@ -21,6 +21,7 @@ import {
   restored,
   rowsOf,
   STORAGE,
+  WAIT_MS,
 } from "./archive.ts";
 import { cleanUp, newFolder, start, TIMEOUT_MS, view, waitFor } from "./harness.ts";
 import { Lines } from "./lines.ts";
@@ -34,7 +35,7 @@ test("an archive that begins late has a base, and one while writes go on", async
   const early = await start({ dir, storage: STORAGE, log: before });
   await early.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
   await fill(early, 1, 50);
-  await waitFor("a compaction", () => before.with("compacted the log").length > 0);
+  await waitFor("a compaction", () => before.with("compacted the log").length > 0, WAIT_MS);
   await early.stop();
   const lines = new Lines();
   const archive = newFolder();
@@ -45,7 +46,7 @@ test("an archive that begins late has a base, and one while writes go on", async
     archive: { where: archive, pace },
     log: lines,
   });
-  await waitFor("a first base", () => keys(archive, "base").length === 1);
+  await waitFor("a first base", () => keys(archive, "base").length === 1, WAIT_MS);
   const points: { index: number; rows: number }[] = [];
   let row = 51;
   for (; keys(archive, "base").length < 2; row++) {
@@ -75,7 +76,7 @@ test("an archive that begins late has a base, and one while writes go on", async
   const result = await command("restore", "--archive", archive, "--at", "latest", "--to", path);
   expect(result.errors).toContain("is damaged: its checksum does not fit; begins earlier");
   expect(rowsOf(path)).toEqual(range(1, row));
-}, 2 * TIMEOUT_MS);
+}, 4 * TIMEOUT_MS);
 
 test("what is older than what is kept goes, and nothing else", async () => {
   const archive = newFolder();
@@ -132,11 +133,11 @@ test("rot that a base took over from the database is found", async () => {
   const early = await start({ dir, storage: STORAGE, log: before });
   await early.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
   await fill(early, 1, 50);
-  await waitFor("a compaction", () => before.with("compacted the log").length > 0);
+  await waitFor("a compaction", () => before.with("compacted the log").length > 0, WAIT_MS);
   await early.stop();
   const archive = newFolder();
   const node = await start({ dir, storage: STORAGE, archive: { where: archive, pace: PACE } });
-  await waitFor("a base", () => keys(archive, "base").length === 1);
+  await waitFor("a base", () => keys(archive, "base").length === 1, WAIT_MS);
   // Enough of them for the leader to tell, in the log, what its database is.
   const last = 50 + 2 * CLAIM_BATCHES;
   await fill(node, 51, last, 10);
@@ -164,7 +165,7 @@ test("rot that a base took over from the database is found", async () => {
   });
   writeFileSync(join(archive, place.key), base.bytes);
   expect(await refused(archive, "latest")).toContain("is not what the cluster had at entry");
-}, 2 * TIMEOUT_MS);
+}, 4 * TIMEOUT_MS);
 
 test("what is too much to be kept becomes a gap that is told of", async () => {
   const folder = newFolder();
@@ -183,10 +184,10 @@ test("what is too much to be kept becomes a gap that is told of", async () => {
   writeFileSync(where, "");
   await fill(node, 1, 40);
   expect((await archiveView(node)).losing).toBe(true);
-  await waitFor("a compaction", () => lines.with("compacted the log").length > 0);
+  await waitFor("a compaction", () => lines.with("compacted the log").length > 0, WAIT_MS);
   rmSync(where);
   renameSync(`${where}.away`, where);
-  await waitFor("a base behind the gap", () => keys(where, "base").length === 1);
+  await waitFor("a base behind the gap", () => keys(where, "base").length === 1, WAIT_MS);
   await archived(node);
 
   const [gap] = lines.with("the archive lacks entries that the log has no more");
@@ -196,4 +197,4 @@ test("what is too much to be kept becomes a gap that is told of", async () => {
   expect(await restored(where, before)).toEqual([]);
   expect(await refused(where, last)).toContain(`lacks the entries ${first} to ${last}`);
   expect(await restored(where, "latest")).toEqual(range(1, 40));
-}, 2 * TIMEOUT_MS);
+}, 4 * TIMEOUT_MS);

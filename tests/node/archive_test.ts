@@ -25,7 +25,7 @@ const servers: S3Server[] = [];
 afterEach(async () => {
   await cleanUp();
   for (const server of servers.splice(0)) await server.stop();
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 async function newServer(port?: number): Promise<S3Server> {
   const server = await S3Server.start(port);
@@ -66,12 +66,12 @@ async function checkThreePoints(where: string, env: Record<string, string>): Pro
 
 test("three points in time hold exactly the rows that were acknowledged then", async () => {
   await checkThreePoints(newFolder(), {});
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 test("three points in time come out of a bucket as well", async () => {
   const server = await newServer();
   await checkThreePoints("s3://archive/some/where", server.env);
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 test("a bucket that went away is filled again, and one that lost everything as well", async () => {
   const server = await newServer();
@@ -93,7 +93,7 @@ test("a bucket that went away is filled again, and one that lost everything as w
   await waitFor("it archives again", () => lines.with("can archive again").length > 0);
   await archived(node);
   expect(await restored(where, "latest", env)).toEqual(range(1, 10));
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 test("what two leaders put there makes one log, however they cut it", async () => {
   const archive = newFolder();
@@ -126,7 +126,7 @@ test("what two leaders put there makes one log, however they cut it", async () =
     rmSync(join(archive, key));
   }
   expect(await restored(archive, "latest")).toEqual(range(1, 20));
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 test("a damaged, a missing and a misplaced object are named, and nothing is restored", async () => {
   const archive = newFolder();
@@ -169,7 +169,7 @@ test("a damaged, a missing and a misplaced object are named, and nothing is rest
   expect(out).toContain(`entries ${first} to `);
   writeFileSync(path, whole);
   expect((await restored(archive, "latest")).length).toBe(10);
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 test("a call that asks for two things, or for nothing, is refused", async () => {
   const asked = async (...args: string[]) => (await command("restore", ...args)).errors;
@@ -194,7 +194,7 @@ test("a call that asks for two things, or for nothing, is refused", async () => 
   expect(readFileSync(path, "utf8")).toBe("mine");
   expect(await asked(...point, "--force")).toBe("");
   expect(rowsOf(path)).toEqual([]);
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 test("points that the archive does not know are refused", async () => {
   const archive = newFolder();
@@ -210,7 +210,7 @@ test("points that the archive does not know are refused", async () => {
   expect(await refused(archive, "1999-01-01T00:00:00Z")).toContain("The first transaction");
   expect(await refused(archive, 1)).toContain("There was no database yet at entry 1");
   expect(await refused(newFolder(), 1)).toContain("holds no archive");
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 test("another leader goes on where the archive ends", async () => {
   const archive = { where: newFolder(), pace: { ...PACE, lookMs: 50 } };
@@ -248,7 +248,7 @@ test("another leader goes on where the archive ends", async () => {
   const { out } = await command("restore", "--archive", archive.where, "--list");
   expect(out).not.toContain("missing");
   expect(out.match(/points/g)?.length).toBe(1);
-}, 2 * TIMEOUT_MS);
+}, 4 * TIMEOUT_MS);
 
 test("an archive that cannot be written holds nobody up, and is made good", async () => {
   const folder = newFolder();
@@ -276,7 +276,7 @@ test("an archive that cannot be written holds nobody up, and is made good", asyn
   expect(lines.with("can archive again").length).toBe(1);
   expect((await archiveView(node)).error).toBe(null);
   expect(await restored(where, "latest")).toEqual(range(1, 50));
-}, 2 * TIMEOUT_MS);
+}, 4 * TIMEOUT_MS);
 
 test("what could not be archived is kept on every node, for whoever leads next", async () => {
   const where = join(newFolder(), "archive");
@@ -304,7 +304,7 @@ test("what could not be archived is kept on every node, for whoever leads next",
   expect(lines.with("the archive lacks entries that the log has no more")).toEqual([]);
   expect(keys(where, "log")[0]).toContain(`/${"1".padStart(16, "0")}-`);
   expect(await restored(where, "latest")).toEqual(range(1, 40));
-}, 2 * TIMEOUT_MS);
+}, 4 * TIMEOUT_MS);
 
 test("a node that was put back to an older state does not mix two histories", async () => {
   const archive = newFolder();
@@ -333,7 +333,7 @@ test("a node that was put back to an older state does not mix two histories", as
   }
   expect(keys(archive, "log")).toEqual(objects);
   expect(await restored(archive, "latest")).toEqual(range(1, 30));
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
 
 test("a transaction of many entries is restored whole or not at all", async () => {
   const archive = newFolder();
@@ -347,7 +347,7 @@ test("a transaction of many entries is restored whole or not at all", async () =
   expect(after).toBeGreaterThan(before + 2);
   expect(await restored(archive, after - 1)).toEqual([0]);
   expect(await restored(archive, after)).toEqual(range(0, 12));
-}, 2 * TIMEOUT_MS);
+}, 4 * TIMEOUT_MS);
 
 test("a point becomes the content of a running cluster, or of a new one", async () => {
   const archive = newFolder();
@@ -379,4 +379,4 @@ test("a point becomes the content of a running cluster, or of a new one", async 
   };
   const one = await command("restore", "--archive", archive, "--list", "--cluster", clusterId);
   expect(one.out).toContain(`cluster ${clusterId}\n  points 1`);
-}, TIMEOUT_MS);
+}, 2 * TIMEOUT_MS);
