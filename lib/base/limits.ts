@@ -190,6 +190,8 @@ export const CHECKPOINT_FRAMES = 4_096;
 export const CHECKPOINT_PAUSED_FRAMES = 256;
 /** Times that a checkpoint copies while writers go on, if they keep pace with it. */
 export const CHECKPOINT_ROUNDS_MAX = 4;
+/** How long a checkpoint of the leader waits for what was written to be committed. */
+export const CHECKPOINT_COMMIT_MS = 1_000;
 /** Frames in the WAL above which writers wait for readers of the WAL, so that it begins anew. */
 export const WAL_FRAMES_HIGH = 16_384;
 /** Time that they wait. */

@@ -1,8 +1,13 @@
 /** Work of the node on its own database: checkpoints, digests. */
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
-import { CHECKPOINT_PAUSED_FRAMES, CHECKPOINT_ROUNDS_MAX } from "../base/limits.ts";
-import { WAL_FRAMES_HIGH, WAL_WAIT_MS } from "../base/limits.ts";
+import {
+  CHECKPOINT_COMMIT_MS,
+  CHECKPOINT_PAUSED_FRAMES,
+  CHECKPOINT_ROUNDS_MAX,
+  WAL_FRAMES_HIGH,
+  WAL_WAIT_MS,
+} from "../base/limits.ts";
 import type { CheckpointResult } from "../database/connection.ts";
 import type { Clock } from "../io/clock.ts";
 import type { LogIndex } from "../raft/types.ts";
@@ -48,6 +53,12 @@ type Request = Extract<ToWorker, { type: "checkpoint" | "digest" }>["type"];
 
 /** Pause before readers of the WAL are looked for again. */
 const WAL_LOOK_MS = 5;
+
+/** The database stands still at an index until `resume` is called. */
+interface StandStill {
+  readonly index: LogIndex;
+  readonly resume: () => void;
+}
 
 /** See the file comment. */
 export class Maintenance {
@@ -118,7 +129,7 @@ export class Maintenance {
     const { machine, clock } = this.#options;
     const startMs = clock.nowMs();
     await this.#copyAlongside();
-    const { index, resume } = await this.standStill();
+    const { index, resume } = await this.#standStillFor(CHECKPOINT_COMMIT_MS);
     const pausedAtMs = clock.nowMs();
     let result: CheckpointResult;
     try {
@@ -129,8 +140,10 @@ export class Maintenance {
       resume();
     }
     const endMs = clock.nowMs();
-    this.#noteReaders(result.walFree);
-    if (!result.complete) throw inTheWay();
+    const { complete, limitReached, walFree } = result;
+    // What is not committed yet stays out of the file, and keeps the WAL; nobody is to blame.
+    if (complete || !limitReached) this.#noteReaders(walFree);
+    if (!complete && !limitReached) throw inTheWay();
     // Nothing else is copied before the next checkpoint, so this need not hold anybody up.
     machine.completeCheckpoint(index);
     const { walFrames } = result;
@@ -156,7 +169,7 @@ export class Maintenance {
   async #waitForReaders(before: CheckpointResult, pausedAtMs: number): Promise<CheckpointResult> {
     const { clock } = this.#options;
     let result = before;
-    while (!result.walFree && result.walFrames >= WAL_FRAMES_HIGH) {
+    while (result.complete && !result.walFree && result.walFrames >= WAL_FRAMES_HIGH) {
       if (clock.nowMs() - pausedAtMs > WAL_WAIT_MS) break;
       await new Promise<void>((resolve) => void clock.after(WAL_LOOK_MS, resolve));
       result = await this.#copy();
@@ -218,14 +231,23 @@ export class Maintenance {
    * @throws {DatabaseError} `BUSY` in between two states; `NOT_LEADER` and others when leadership
    * is lost meanwhile.
    */
-  async standStill(): Promise<{ index: LogIndex; resume: () => void }> {
+  standStill(): Promise<StandStill> {
+    return this.#standStillFor(Infinity);
+  }
+
+  /**
+   * The same, but after `commitMs` the database may show more than what is committed. Without a
+   * majority it would be waited for in vain, and the majority may wait for the checkpoint: a
+   * follower that lost its database needs a snapshot of what its log does not hold.
+   */
+  async #standStillFor(commitMs: number): Promise<StandStill> {
     const { replica } = this.#options;
     this.#requireSettled();
     if (replica.mode === "following") {
       const resume = replica.pauseApply();
       return { index: replica.settledIndex, resume };
     }
-    const resume = await this.#holdWriters();
+    const resume = await this.#holdWriters(commitMs);
     try {
       // Leadership may have gone meanwhile.
       this.#requireSettled();
@@ -236,16 +258,30 @@ export class Maintenance {
     }
   }
 
-  /** Waits until nobody writes and all that was written is committed, and durable here. */
-  #holdWriters(): Promise<() => void> {
-    const { replica, machine, sessions } = this.#options;
+  /**
+   * Waits until nobody writes and all that was written is committed, and durable here; for the
+   * latter no longer than `commitMs`.
+   */
+  #holdWriters(commitMs: number): Promise<() => void> {
+    const { replica, machine, sessions, clock } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<() => void>();
     sessions.whileNobodyWrites((release) => {
+      let isWaiting = true;
+      const end = (act: () => void) => {
+        if (!isWaiting) return;
+        isWaiting = false;
+        cancel();
+        act();
+      };
+      const goOn = () => end(() => resolve(release));
+      const cancel = commitMs === Infinity ? () => {} : clock.after(commitMs, goOn);
       replica.whenCommitted(machine.lastSeq(), (error) => {
         // The database shows all that is committed; its index must say no less.
-        if (error === undefined) return replica.whenSettled(() => resolve(release));
-        release();
-        reject(error);
+        if (error === undefined) return replica.whenSettled(goOn);
+        end(() => {
+          release();
+          reject(error);
+        });
       });
     }, reject);
     return promise;

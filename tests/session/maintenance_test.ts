@@ -29,12 +29,15 @@ class Fixture implements Disposable {
   readonly fatal: Error[] = [];
   /** Frames that were left to copy whenever everybody had to wait. */
   readonly leftAtPauses: number[] = [];
+  /** How often writers were let go on. */
+  released = 0;
   readonly machine: SqliteMachine;
   readonly maintenance: Maintenance;
   readonly #pool: WorkerPool;
   readonly #executors: Executor[] = [];
 
-  constructor() {
+  /** @param mode As the leader, nothing is ever committed. */
+  constructor(mode: "following" | "leading" = "following") {
     this.machine = new SqliteMachine({
       disk: new NodeDisk(),
       folder: this.folder,
@@ -46,16 +49,19 @@ class Fixture implements Disposable {
     this.#pool = this.#newPool();
     this.maintenance = new Maintenance({
       replica: {
-        mode: "following",
+        mode,
         readable: true,
         settledIndex: 2,
+        whenCommitted: () => {},
         pauseApply: () => {
           this.leftAtPauses.push(this.machine.uncopiedFrames());
           return () => {};
         },
       } as unknown as Replica,
       machine: this.machine,
-      sessions: {} as unknown as SessionManager,
+      sessions: {
+        whileNobodyWrites: (run: (release: () => void) => void) => run(() => this.released++),
+      } as unknown as SessionManager,
       pool: this.#pool,
       clock: systemClock,
       onFatal: (error) => void this.fatal.push(error),
@@ -76,6 +82,14 @@ class Fixture implements Disposable {
     while (this.machine.drain() !== undefined);
     this.machine.release(this.machine.lastSeq(), 1);
     this.machine.follow();
+  }
+
+  /** As the leader, without anybody to commit it. */
+  writeInVain(sql: string): void {
+    this.machine.lead();
+    using connection = Connection.open(library, this.path, { role: "session" });
+    connection.exec(sql);
+    while (this.machine.drain() !== undefined);
   }
 
   #newPool(): WorkerPool {
@@ -173,6 +187,17 @@ test("when a reader is in the way of the larger part, nobody waits for nothing",
   await fixture.maintenance.checkpoint();
   expect(fixture.machine.checkpointIndex).toBe(2);
   expect(fixture.maintenance.walHeldSinceMs).toBeUndefined();
+});
+
+test("what nobody commits does not keep a checkpoint from what is committed", async () => {
+  using fixture = new Fixture("leading");
+  fixture.writeInVain("INSERT INTO t VALUES (1)");
+  expect((await fixture.maintenance.checkpoint()).index).toBe(2);
+  expect([fixture.machine.checkpointIndex, fixture.released]).toEqual([2, 1]);
+  expect(fixture.maintenance.walHeldSinceMs).toBeUndefined();
+  using file = Connection.open(library, fixture.path, { role: "immutable" });
+  const { statement } = file.prepare("SELECT count(*) FROM t");
+  expect(statement!.run().rows.decode()).toEqual([[0n]]);
 });
 
 test("a reader that keeps the WAL from beginning anew is noticed", async () => {

@@ -50,7 +50,7 @@ export interface Reference {
 export interface PageCopy {
   first(): void;
   second(): void;
-  /** Whether the file then holds everything that was applied. */
+  /** Whether the file then holds all that is committed and durable: no reader is in the way. */
   readonly complete: boolean;
 }
 

@@ -4,6 +4,7 @@
  * leadership was confirmed since it was asked for; when leadership is lost, everything that runs is
  * reported before the node hears that the sessions are quiet.
  */
+import { CHECKPOINT_COMMIT_MS } from "../../lib/base/limits.ts";
 import { DatabaseError } from "../../lib/base/errors.ts";
 import type { Replica } from "../../lib/replica/replica.ts";
 import type { OpenRead, Requests } from "./checkers/requests.ts";
@@ -40,6 +41,8 @@ const SLOW_US = 100_000;
 const QUICK_PERMILLE = 300;
 /** Time until every session let go of its statements. */
 const QUIET_US = 2000;
+/** How long a checkpoint waits for what was written to be committed. */
+const COMMIT_WAIT_US = 1000 * CHECKPOINT_COMMIT_MS;
 /** Time a read may take, in milliseconds of the node's clock. */
 const READ_DEADLINE_MS = 2000;
 
@@ -139,7 +142,7 @@ export class SimulatedSessions {
     return true;
   }
 
-  /** Holds writes back and waits until nothing is uncommitted. */
+  /** Holds writes back and waits until nothing is uncommitted, for a time, as maintenance does. */
   whileNobodyWrites(run: (release: () => void) => void, refuse: () => void): void {
     if (this.#turnHeld) return refuse();
     this.#report();
@@ -147,10 +150,20 @@ export class SimulatedSessions {
     const release = () => {
       this.#turnHeld = false;
     };
-    this.#replica.whenCommitted(this.#options.machine.lastSeq(), (error) => {
-      if (error === undefined) return run(release);
-      release();
-      refuse();
+    const { machine, world, life } = this.#options;
+    let isWaiting = true;
+    const end = (act: () => void) => {
+      if (isWaiting) act();
+      isWaiting = false;
+    };
+    const goOn = () => end(() => run(release));
+    world.after(COMMIT_WAIT_US, life, "checkpoint", goOn);
+    this.#replica.whenCommitted(machine.lastSeq(), (error) => {
+      if (error === undefined) return goOn();
+      end(() => {
+        release();
+        refuse();
+      });
     });
   }
 

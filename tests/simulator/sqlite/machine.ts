@@ -273,7 +273,7 @@ export class SimulatedSqlite implements SimulatedMachine {
       const [reply] = this.#ask({ type: "checkpoint", id: 1 });
       assert(reply?.type === "checkpoint_done", "a checkpoint is answered");
       require(reply.error === undefined, () => `the checkpoint fails: ${reply.error?.message}`);
-      copy.complete = reply.result?.complete === true;
+      copy.complete = reply.result?.limitReached === true;
       if (!copy.complete) counters.hit("checkpoint kept from its end by a reader");
       changes = files.changes(pageBytes);
       counters.observe("pages of a checkpoint", changes.pages.length);
