@@ -9,7 +9,7 @@ export const DEFAULT_WEIGHT = 1;
 /** The highest weight. */
 export const WEIGHT_MAX = 255;
 
-/** Further waits of a voter of weight 0, so that everybody else has tried twice. */
+/** Further waits of a voter of weight 0, or a learner: everybody else has tried twice by then. */
 const LAST_RESORT_WAITS = 4;
 /** Further waits of any other voter, however many weights are above its own. */
 const WAITS_MAX = 2;
@@ -32,7 +32,8 @@ export function weightIn(configuration: Configuration, id: NodeId): number {
  * higher weights campaign first: one for each weight above its own, within bounds.
  */
 export function extraWaits(configuration: Configuration, id: NodeId): number {
-  const { members, voters } = configuration;
+  const { members, voters, learners } = configuration;
+  if (learners.includes(id)) return LAST_RESORT_WAITS;
   // This runs for every sign of the leader, and seldom is there any weight.
   if (members.every(({ weight }) => weight === undefined)) return 0;
   const own = weightIn(configuration, id);

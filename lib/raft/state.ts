@@ -269,14 +269,17 @@ export function knownConfiguration(state: State): PlacedConfiguration {
 }
 
 /**
- * Whether this node may campaign: only a voter may, and not once it learned of its removal. While
- * the entry that removes it is not known to be committed, it still may: when only this node holds
- * that entry, nobody else can win (thesis, §4.2.2). It does not count itself then.
+ * Whether this node may campaign: a voter may, and not once it learned of its removal. While the
+ * entry that removes it is not known to be committed, it still may: when only this node holds that
+ * entry, nobody else can win (thesis, §4.2.2). It does not count itself then. For the same reason a
+ * learner may, as a last resort (see priority.ts): others may know it as a voter already and need
+ * its vote, which it denies them when its log is the longer one.
  */
 export function isPromotable(state: State): boolean {
   if (state.removed || state.recovery !== undefined) return false;
   const latest = knownConfiguration(state);
   if (isVoter(latest.configuration, state.id)) return true;
+  if (latest.configuration.learners.includes(state.id)) return latest !== state.told;
   if (latest === state.told || latest.index <= state.commitIndex) return false;
   return isVoter(state.configurations.at(latest.index - 1).configuration, state.id);
 }
