@@ -100,10 +100,12 @@ export function continueChange(
   if (!leadership.established || latest.index > state.commitIndex) return;
   if (isJoint(latest.configuration)) {
     appendConfiguration(state, leadership, leaveJoint(latest.configuration));
-  } else if (latest.index > previousCommit) {
-    dismissRemoved(state);
-    if (!latest.configuration.voters.includes(state.id)) retire(state, leadership);
+    return;
   }
+  if (latest.index > previousCommit) dismissRemoved(state);
+  // A learner that was elected has brought a majority up to date by now.
+  const isDue = latest.index > previousCommit || leadership.startIndex > previousCommit;
+  if (isDue && !latest.configuration.voters.includes(state.id)) retire(state, leadership);
 }
 
 /** Tells the nodes that the configuration just committed left out. */

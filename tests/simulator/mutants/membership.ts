@@ -38,8 +38,8 @@ export const MEMBERSHIP: readonly Mutant[] = [
   ]),
   mutant("a removed leader stays", [
     "lib/raft/membership.ts",
-    "    if (!latest.configuration.voters.includes(state.id)) retire(state, leadership);",
-    "    if (latest.index < 0) retire(state, leadership);",
+    "  if (isDue && !latest.configuration.voters.includes(state.id)) retire(state, leadership);",
+    "  if (isDue && latest.index < 0) retire(state, leadership);",
   ]),
   mutant("a new leader does not go on with a change", [
     "lib/raft/membership.ts",
