@@ -5,7 +5,8 @@
 import { DatabaseError } from "./base/errors.ts";
 import { REPAIR_BYTES_MAX, REPAIR_TIMEOUT_MS } from "./base/limits.ts";
 import type { PageSet } from "./database/page_integrity.ts";
-import { type Divergence, DivergenceJudge } from "./integrity/divergence.ts";
+import { DivergenceJudge } from "./integrity/divergence.ts";
+import { Healing } from "./integrity/healing.ts";
 import {
   ASK_DIGEST,
   ASK_PAGES,
@@ -46,6 +47,8 @@ export interface IntegrityOptions {
   readonly network: Network;
   readonly clock: Clock;
   readonly log: Log;
+  /** Pages that snapshots brought since the start. */
+  readonly takenPages: () => number;
   /** The node cannot go on. */
   readonly onFatal: (error: Error) => void;
 }
@@ -60,6 +63,7 @@ export class NodeIntegrity {
   readonly #scrubber: Scrubber;
   readonly #repairer: Repairer;
   readonly #judge: DivergenceJudge;
+  readonly #healing: Healing;
 
   constructor(options: IntegrityOptions) {
     this.#options = options;
@@ -98,7 +102,20 @@ export class NodeIntegrity {
       ask: async (member, index) =>
         parseDigest(await this.#call(member, ASK_DIGEST, { index }, DIGEST_TIMEOUT_MS)),
       accuse: (leader, index) => this.#call(leader, TELL_DIVERGED, { index }, DIGEST_TIMEOUT_MS),
-      onDiverged: (divergence) => this.#diverged(divergence),
+      onDiverged: ({ index }) => {
+        if (!this.#healing.found(index)) this.#judge.healed();
+      },
+    });
+    const { replica, takenPages, onFatal } = options;
+    this.#healing = new Healing({
+      clock,
+      log,
+      unfinished: machine.diverged,
+      mayHeal: () => this.#mayHeal,
+      heal: (index) => replica.heal(index),
+      takenPages,
+      verifiedIndex: () => machine.verifiedIndex,
+      onFatal,
     });
   }
 
@@ -124,6 +141,14 @@ export class NodeIntegrity {
     void this.#judge.differs(claim, own);
   }
 
+  /** The database was replaced by what the others hold. */
+  healed(): void {
+    this.#judge.healed();
+    this.#healing.healed();
+    // It learns what the new pages are, so that digests tell again whether they are the right ones.
+    this.#scrubber.hurry();
+  }
+
   /** Goes over everything once, now. */
   scrub(): Promise<ScrubReport> {
     return this.#scrubber.run();
@@ -137,7 +162,8 @@ export class NodeIntegrity {
       unknownPages: hashes?.unknownPages ?? 0,
       damagedPages: hashes?.damagedPages ?? 0,
       repairedPages: this.#repairer.repairedPages,
-      diverged: this.#judge.diverged !== undefined,
+      diverged: this.#options.replica.diverged || this.#judge.diverged !== undefined,
+      healing: this.#healing.status ?? null,
       scrub: { rounds, page, lastRound: lastRound ?? null },
     };
   }
@@ -167,6 +193,12 @@ export class NodeIntegrity {
     return replica.readable && machine.exists && this.#judge.diverged === undefined;
   }
 
+  /** Whether somebody else can have the right database: a voter that leads, or is to. */
+  get #mayHeal(): boolean {
+    const { id, configuration: { voters } } = this.#options.raft.status();
+    return voters.some((voter) => voter !== id);
+  }
+
   #digestAt(index: LogIndex): PageDigest | undefined {
     const { replica, machine } = this.#options;
     return index <= replica.appliedIndex ? machine.digestAt(index) : undefined;
@@ -194,18 +226,5 @@ export class NodeIntegrity {
     return configuration.members
       .filter(({ id }) => id !== own)
       .sort((one, other) => Number(other.id === leader) - Number(one.id === leader));
-  }
-
-  #diverged({ index }: Divergence): void {
-    this.#options.onFatal(
-      new DatabaseError(
-        "CORRUPT",
-        `This node's database is not what the others hold: it differed after entry ${index}`,
-        {
-          hint: "Remove this node from the cluster and add it again with an empty data folder; " +
-            "keep a copy of the old one to find out why",
-        },
-      ),
-    );
   }
 }

@@ -252,7 +252,8 @@ export class NodeStarter {
     );
     const running = { clusterId, raft, replica, machine, membership, maintenance };
     const edges = { network: this.#network, clock, log: this.#log, onFatal };
-    this.#integrity = new NodeIntegrity({ ...running, ...edges, raftLog: log, pool });
+    const takenPages = () => snapshots.writtenPages;
+    this.#integrity = new NodeIntegrity({ ...running, ...edges, raftLog: log, pool, takenPages });
     const archive = () => this.#archive?.status;
     operations.attach({ ...running, integrity: this.#integrity, archive, ...copies });
     this.#recovering = log.recovering;
@@ -421,6 +422,7 @@ export class NodeStarter {
           if (leads) this.#log.warn("stopped leading", { term: raft.term });
           sessions.retire(quiet);
         },
+        onHealed: () => this.#integrity?.healed(),
         onWritable: () => sessions.writable(),
         onChange: () => this.#observe(raft, transport),
         onApplySpace: (space) => tellApplySpace(this.#log, space),

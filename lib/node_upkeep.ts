@@ -16,7 +16,6 @@ import type { LogIndex, NodeId } from "./raft/types.ts";
 import { compactLog } from "./replica/compaction.ts";
 import { LogPins } from "./replica/log_pins.ts";
 import type { Replica } from "./replica/replica.ts";
-import type { SnapshotEdge } from "./replica/snapshot_install.ts";
 import { SnapshotSource } from "./replica/snapshot_source.ts";
 import { databasePath, type SqliteMachine } from "./replica/sqlite_machine.ts";
 import { LongReaders } from "./session/long_readers.ts";
@@ -62,7 +61,7 @@ export interface UpkeepParts {
 /** See the file comment. */
 export class NodeUpkeep {
   /** Brings snapshots from other nodes. */
-  readonly snapshots: SnapshotEdge;
+  readonly snapshots: SnapshotTaker;
   readonly #options: UpkeepOptions;
   readonly #pins = new LogPins();
   #giver: SnapshotGiver | undefined;

@@ -282,6 +282,8 @@ export const REPAIR_TIMEOUT_MS = 5_000;
 /** How often damaged pages are looked for; doubles up to the second after an attempt in vain. */
 export const REPAIR_POLL_MS = 100;
 export const REPAIR_RETRY_MS_MAX = 5_000;
+/** A node whose database differs again within this time after it was healed stops. */
+export const HEALED_AGAIN_MS_MIN = 60_000;
 
 /** Time a call of a client may take, failover included, unless it says otherwise. */
 export const CLIENT_TIMEOUT_MS = 30_000;

@@ -89,7 +89,9 @@ function headLines(report: FolderReport): string[] {
     : `in use by ${usedBy}, which may write while it is read: what is torn may be half written`;
   const state = checkpoint === undefined
     ? "none"
-    : `complete up to ${checkpoint.completeIndex}, begun up to ${checkpoint.fuzzyIndex}`;
+    : `complete up to ${checkpoint.completeIndex}, begun up to ${checkpoint.fuzzyIndex}` +
+      (checkpoint.diverged === undefined ? "" : `; differed after ${checkpoint.diverged}`) +
+      (checkpoint.installing === true ? "; a snapshot is on its way" : "");
   return [
     path,
     `  ${node}`,

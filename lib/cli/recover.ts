@@ -157,6 +157,9 @@ function lossLine(loss: Loss): string {
     }
     case "entries":
       return `  the entries ${loss.first} to ${loss.last}, of which ${loss.dir} has traces`;
+    case "pages":
+      return `  some pages of the database in ${loss.dir}: after entry ${loss.index} it was not ` +
+        "what the other nodes held";
     case "contradiction":
       return `  unknown: ${loss.dir} holds another entry ${loss.index} of the same term; ` +
         "one of the folders was put back from an older copy, or is of another history";

@@ -2,7 +2,8 @@
  * What to do when a follower and its leader held different pages after the same entry. One of the
  * two is wrong, and the log cannot tell which; the other members can. A follower that finds a
  * difference asks them. When more of them held what the follower held, the leader is told, and asks
- * for itself; otherwise, also when nobody else knows, it is the follower that diverged.
+ * for itself; otherwise, also when nobody else knows, it is the follower that diverged: what the
+ * leader holds is what the next transactions are made of.
  */
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { Clock } from "../io/clock.ts";
@@ -32,7 +33,7 @@ export interface DivergenceOptions {
   readonly ask: (member: Member, index: LogIndex) => Promise<PageDigest | undefined>;
   /** Tells the leader that others held something else. */
   readonly accuse: (leader: Member, index: LogIndex) => Promise<unknown>;
-  /** This node must not answer any more. Called once. */
+  /** This node must not answer any more. Not called again before {@linkcode healed}. */
   readonly onDiverged: (divergence: Divergence) => void;
 }
 
@@ -56,6 +57,11 @@ export class DivergenceJudge {
   /** Set once it is certain that this node diverged. */
   get diverged(): Divergence | undefined {
     return this.#diverged;
+  }
+
+  /** This node holds what the others do again. */
+  healed(): void {
+    this.#diverged = undefined;
   }
 
   stop(): void {

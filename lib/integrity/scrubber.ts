@@ -77,6 +77,8 @@ export class Scrubber {
   /** Entries that were told to be damaged. */
   readonly #told = new Set<LogIndex>();
   #stopped = false;
+  /** Another round begins right after this one. */
+  #isHurried = false;
   #rounds = 0;
   #page = 0;
   #lastRound: ScrubReport | undefined;
@@ -99,6 +101,12 @@ export class Scrubber {
     this.#pause.cut();
   }
 
+  /** Another file is there: a round over all of it begins soon. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#pause.cut();
+  }
+
   /**
    * Goes round once, now, as fast as it goes.
    *
@@ -118,6 +126,7 @@ export class Scrubber {
       await this.#pause.wait(Math.max(1, bytes / rate * 1000 - (clock.nowMs() - startMs)));
     };
     while (!this.#stopped) {
+      this.#isHurried = false;
       try {
         const report = await this.#round(throttle);
         if (this.#stopped) return;
@@ -129,7 +138,7 @@ export class Scrubber {
         if (!(error instanceof DatabaseError)) throw error;
         if (!this.#stopped) log.debug("the scrub begins again", { reason: messageOf(error) });
       }
-      await this.#pause.wait(SCRUB_PAUSE_MS);
+      if (!this.#isHurried) await this.#pause.wait(SCRUB_PAUSE_MS);
     }
   }
 

@@ -55,6 +55,8 @@ export type Loss =
     readonly first: LogIndex;
     readonly last: LogIndex;
   }
+  /** The database that is taken differed from those of the others after an entry. */
+  | { readonly type: "pages"; readonly dir: string; readonly index: LogIndex }
   /** Two folders hold different entries at one place, of one term. */
   | { readonly type: "contradiction"; readonly dir: string; readonly index: LogIndex };
 
@@ -96,7 +98,7 @@ export function choose(survivors: readonly Survivor[]): Choice {
     chosen,
     why: others.length === 0 ? "" : reason(chosen, others[0]!),
     configuration,
-    losses: isCertain ? [] : losses,
+    losses: [...(isCertain ? [] : losses), ...wrongPages(chosen)],
   };
 }
 
@@ -108,9 +110,17 @@ export function compareLogs(
   return a.term - b.term || a.index - b.index;
 }
 
-/** The best one first. Of equal ones the whole one, then the one whose database is further on. */
+function wrongPages({ dir, source: { diverged } }: UsableSurvivor): Loss[] {
+  return diverged === undefined ? [] : [{ type: "pages", dir, index: diverged }];
+}
+
+/**
+ * The best one first. Of equal ones the one whose database did not differ, then the whole one, then
+ * the one whose database is further on.
+ */
 function byCompleteness(a: UsableSurvivor, b: UsableSurvivor): number {
   return compareLogs(b.source.last, a.source.last) ||
+    Number(a.source.diverged !== undefined) - Number(b.source.diverged !== undefined) ||
     Number(b.voter !== undefined) - Number(a.voter !== undefined) ||
     b.source.completeIndex - a.source.completeIndex;
 }

@@ -65,7 +65,8 @@ async function makeOne(
   await writeNewLog(options, folderPaths(dir).log, nodeId, survivor);
   if (!survivor.source.freshDatabase) {
     copyFile(disk, databasePath(survivor.dir), databasePath(dir));
-    writeCheckpoint(disk, dir, readCheckpoint(disk, survivor.dir).record);
+    const { record } = readCheckpoint(disk, survivor.dir);
+    writeCheckpoint(disk, dir, { ...record, diverged: undefined });
   }
   const createdAt = new Date(clock.wallMs()).toISOString();
   writeIdentity(disk, dir, { nodeId, clusterId, createdAt });

@@ -17,6 +17,8 @@ export interface Source {
   readonly completeIndex: LogIndex;
   /** The database file counts for nothing: it is made anew from the first entry on. */
   readonly freshDatabase: boolean;
+  /** The database file differed from those of the others after this entry; some pages are wrong. */
+  readonly diverged?: LogIndex | undefined;
   /** The last entry, from which back to the base nothing is missing. */
   readonly last: LogPoint;
   /** The latest configuration up to the last entry; nobody is in it when none can be read. */
@@ -41,13 +43,15 @@ export interface FolderFiles {
  */
 export function findSource({ dir, tables, checkpoint, hasDatabase }: FolderFiles): Source {
   const fromStart = tables.some((table) => table.base.index === 0 && table.lastIndex > 0);
-  const freshDatabase = checkpoint instanceof DatabaseError || !hasDatabase;
+  // While a snapshot comes into the file, nothing in it counts.
+  const freshDatabase = checkpoint instanceof DatabaseError || !hasDatabase ||
+    checkpoint.installing === true;
   if (freshDatabase && !fromStart) {
     if (checkpoint instanceof DatabaseError) throw checkpoint;
     throw hopeless(dir, "it has neither its first entry nor a database file");
   }
-  const { completeIndex, fuzzyIndex, installed } = freshDatabase
-    ? { completeIndex: 0, fuzzyIndex: 0, installed: undefined }
+  const { completeIndex, fuzzyIndex, installed, diverged } = freshDatabase
+    ? { completeIndex: 0, fuzzyIndex: 0 } as CheckpointRecord
     : checkpoint;
   const at = tables.findLastIndex((table) =>
     table.base.index <= completeIndex && completeIndex <= table.lastIndex && table.lastIndex > 0
@@ -69,6 +73,7 @@ export function findSource({ dir, tables, checkpoint, hasDatabase }: FolderFiles
     tables: used,
     completeIndex,
     freshDatabase,
+    diverged,
     last,
     configuration: used.length === 0
       ? installed?.configuration ?? configurationBefore(tables, completeIndex)

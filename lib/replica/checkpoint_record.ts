@@ -26,6 +26,11 @@ export interface CheckpointRecord {
    * of it yet. The next checkpoint drops it.
    */
   readonly installed?: SnapshotBase | undefined;
+  /**
+   * After this entry the files differed from those of the others: nobody may use them until a
+   * snapshot is in their place.
+   */
+  readonly diverged?: LogIndex | undefined;
 }
 
 const FORMAT = 1;

@@ -33,8 +33,9 @@ export interface CompactionOptions {
 export function compactionIndex(options: Omit<CompactionOptions, "raft">): LogIndex {
   const { log, machine, pins, clock, trailing = TRAILING } = options;
   const complete = machine.checkpointIndex;
-  // While a snapshot takes the log's place, what is there is on its way out.
-  if (machine.installing || complete <= log.baseIndex || complete > log.durableIndex) {
+  // While a snapshot comes, what is there is on its way out, or is applied again behind it.
+  const isAway = machine.installing || machine.diverged !== undefined;
+  if (isAway || complete <= log.baseIndex || complete > log.durableIndex) {
     return log.baseIndex;
   }
   const boundary = boundaryIndex(complete, log, machine);

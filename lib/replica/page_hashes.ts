@@ -61,6 +61,7 @@ export class PageHashes {
   /** The file is about to be replaced. */
   replaced(): void {
     this.#file.remove();
+    this.#verifiedIndex = 0;
     this.begin();
   }
 

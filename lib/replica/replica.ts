@@ -18,7 +18,8 @@
  *       └───────────────────────────────── retiring
  * ```
  *
- * A node that needs a snapshot is *installing* while it has no database; see `snapshot_install.ts`.
+ * A node that needs a snapshot is *installing* while it has no database, or one that differs; see
+ * `snapshot_install.ts`.
  */
 import { assert } from "../base/assert.ts";
 import { crc32c } from "../base/crc32c.ts";
@@ -36,6 +37,7 @@ import type { MessageSender, ReplicaEvents, ReplicaOptions } from "./replica_opt
 import { Room } from "./room.ts";
 import { SnapshotInstall } from "./snapshot_install.ts";
 import type { Captured, StateMachine } from "./state_machine.ts";
+import { Ticker } from "./ticker.ts";
 
 /** How the node stands towards its databases. */
 export type ReplicaMode = "following" | "leading" | "retiring" | "installing" | "stopped";
@@ -45,8 +47,6 @@ const APPLY_SLICE_MS = 5;
 const PROPOSE_SLICE_MS = 5;
 /** Read from the log at once: what a slice does not get to is read again by the next one. */
 const APPLY_READ_BYTES = 32 * 1024;
-/** Ticks that a late timer may make up for; more would call an election out of a pause. */
-const LATE_TICKS_MAX = 2;
 /** Pause between two attempts to rewind while a reader is still in the way. */
 const REWIND_RETRY_MS = 2;
 
@@ -57,7 +57,7 @@ export class Replica {
   readonly #sender: MessageSender;
   readonly #machine: StateMachine;
   readonly #clock: Clock;
-  readonly #tickMs: number;
+  readonly #ticker: Ticker;
   readonly #events: ReplicaEvents;
   readonly #gate = new Gate();
   readonly #proposals = new Proposals();
@@ -78,8 +78,6 @@ export class Replica {
   #processScheduled = false;
   #applyScheduled = false;
   #applyPaused = 0;
-  #lastTickMs: number;
-  #cancelTick: () => void = () => {};
 
   constructor(options: ReplicaOptions) {
     this.#raft = options.raft;
@@ -87,7 +85,7 @@ export class Replica {
     this.#sender = options.sender;
     this.#machine = options.machine;
     this.#clock = options.clock;
-    this.#tickMs = options.tickMs;
+    this.#ticker = new Ticker(options.clock, options.tickMs, (...passed) => this.#tick(...passed));
     this.#events = options.events;
     this.#appliedIndex = options.machine.checkpointIndex;
     this.#applySpace = new ApplySpace(options.clock, options.events);
@@ -95,7 +93,6 @@ export class Replica {
     this.#reads = new Reads(() => this.#raft.read());
     this.#install = this.#newInstall(options);
     this.#mode = this.#install.isPending ? "installing" : "following";
-    this.#lastTickMs = this.#clock.nowMs();
     const seq = this.#machine.lastSeq();
     this.#proposals.reset(seq);
     this.#gate.open(seq);
@@ -131,24 +128,24 @@ export class Replica {
    */
   get readable(): boolean {
     return this.#mode === "leading" || this.#mode === "following" &&
-        this.#appliedIndex >= this.#machine.consistentIndex && !this.#isAhead;
+        this.#appliedIndex >= this.#machine.consistentIndex &&
+        this.#appliedIndex <= this.#log.durableIndex && !this.diverged;
   }
 
-  /** Whether the log was cut at damage, before the checkpoint that the databases hold. */
-  get #isAhead(): boolean {
-    return this.#appliedIndex > this.#log.durableIndex;
+  /** Whether the database is known to differ from those of the others, and is not healed yet. */
+  get diverged(): boolean {
+    return this.#install.isHealing;
   }
 
   /** Whether reads may run here without leading: the data of a spare is not kept up to date. */
   get followsData(): boolean {
-    return this.#mode === "following" && !this.#raft.isSpare;
+    return this.#mode === "following" && !this.#raft.isSpare && !this.diverged;
   }
 
   /** Starts ticking. */
   start(): void {
-    this.#lastTickMs = this.#clock.nowMs();
     this.#install.start();
-    this.#scheduleTick();
+    this.#ticker.start();
     this.schedule();
   }
 
@@ -157,7 +154,7 @@ export class Replica {
     if (this.#mode === "stopped") return;
     if (this.#mode === "leading") this.#machine.follow();
     this.#mode = "stopped";
-    this.#cancelTick();
+    this.#ticker.stop();
     this.#install.stop();
     const proposed = this.#proposals.lastSeq;
     this.#gate.fail((seq) =>
@@ -247,6 +244,14 @@ export class Replica {
       this.#applyPaused--;
       this.#applySoon();
     };
+  }
+
+  /**
+   * The database differs from those of the others after an entry: nobody reads it any more, this
+   * node does not lead it, and a snapshot takes its place. False when one does already.
+   */
+  heal(index: LogIndex): boolean {
+    return this.#mode !== "stopped" && this.#install.heal(index);
   }
 
   /** Carries out what the core wants done, until it wants nothing more. */
@@ -425,6 +430,7 @@ export class Replica {
     return new SnapshotInstall({ raft, log, machine, clock, edge }, {
       appliedIndex: () => this.#appliedIndex,
       takeAway: (quiet) => {
+        if (this.#mode === "leading") this.#retire();
         if (this.#mode !== "following" || this.#applyPaused > 0) return false;
         this.#mode = "installing";
         this.#events.onRetiring(quiet);
@@ -440,6 +446,7 @@ export class Replica {
         if (this.#mode === "installing") this.#mode = "following";
         this.#applySoon();
       },
+      healed: () => this.#events.onHealed?.(),
       process: () => this.process(),
       fail: (error) => this.#fail(error),
     });
@@ -475,20 +482,12 @@ export class Replica {
     if (!wasWritable && this.writable) this.#events.onWritable();
   }
 
-  #scheduleTick(): void {
-    this.#cancelTick = this.#clock.after(this.#tickMs, () => {
-      if (this.#mode === "stopped") return;
-      const nowMs = this.#clock.nowMs();
-      const elapsed = Math.floor((nowMs - this.#lastTickMs) / this.#tickMs);
-      this.#lastTickMs = nowMs;
-      const ticks = Math.max(1, Math.min(elapsed, LATE_TICKS_MAX));
-      for (let tick = 0; tick < ticks; tick++) this.#raft.tick();
-      this.#reads.sweep(nowMs);
-      this.#install.tick();
-      if (this.#stalled !== undefined) this.captured();
-      this.process();
-      this.#scheduleTick();
-    });
+  #tick(ticks: number, nowMs: number): void {
+    for (let tick = 0; tick < ticks; tick++) this.#raft.tick();
+    this.#reads.sweep(nowMs);
+    this.#install.tick();
+    if (this.#stalled !== undefined) this.captured();
+    this.process();
   }
 
   #fail(error: unknown): void {

@@ -20,6 +20,8 @@ export interface ReplicaEvents {
   onChange(): void;
   /** There is no space, or again some, to apply what is committed; nothing is lost meanwhile. */
   onApplySpace?(space: LogSpace): void;
+  /** The database, which differed from those of the others, was replaced by what they hold. */
+  onHealed?(): void;
   /** The node cannot go on. */
   onFatal(error: Error): void;
 }

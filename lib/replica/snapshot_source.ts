@@ -40,7 +40,7 @@ export class SnapshotSource {
   begin(peer: NodeId): SnapshotBase | undefined {
     const { raft, log, machine, replica, pins, clock } = this.#options;
     const settled = replica.mode === "leading" || replica.mode === "following";
-    if (!settled || machine.checkpointIndex === 0) return undefined;
+    if (!settled || replica.diverged || machine.checkpointIndex === 0) return undefined;
     const base = log.baseAt(boundaryIndex(machine.checkpointIndex, log, machine));
     if (base === undefined || base.index === 0) return undefined;
     pins.pin(peer, base.index, clock.nowMs());
@@ -55,9 +55,9 @@ export class SnapshotSource {
    * file. Once that is there the file holds more than `base`, and copying may go on.
    */
   progress(peer: NodeId, base: SnapshotBase): boolean {
-    const { machine, pins, clock } = this.#options;
+    const { machine, replica, pins, clock } = this.#options;
     pins.renew(peer, clock.nowMs());
-    return !machine.installing && machine.checkpointIndex >= base.index;
+    return !machine.installing && !replica.diverged && machine.checkpointIndex >= base.index;
   }
 
   /** The last page was read. Returns the last entry that any may show, or undefined as above. */

@@ -121,11 +121,20 @@ export class SqliteMachine implements StateMachine {
     return this.#record.installed;
   }
 
+  get diverged(): LogIndex | undefined {
+    return this.#record.diverged;
+  }
+
+  markDiverged(index: LogIndex): void {
+    this.#writeRecord({ ...this.#record, diverged: index });
+  }
+
   beginInstall(): void {
     this.close();
     this.#passed = undefined;
     this.#parts = undefined;
-    this.#writeRecord({ completeIndex: 0, fuzzyIndex: 0, installing: true });
+    const { diverged } = this.#record;
+    this.#writeRecord({ completeIndex: 0, fuzzyIndex: 0, installing: true, diverged });
     this.#hashes.replaced();
     this.#dropCache();
   }

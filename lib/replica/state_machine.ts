@@ -31,6 +31,13 @@ export interface StateMachine {
   /** What the files hold since a snapshot came, until the next checkpoint. */
   readonly installed: SnapshotBase | undefined;
   /**
+   * The entry after which the databases were found to differ from those of the others; undefined
+   * once a snapshot took their place.
+   */
+  readonly diverged: LogIndex | undefined;
+  /** Says, durably, that the databases are not to be used: they differed after an entry. */
+  markDiverged(index: LogIndex): void;
+  /**
    * Gives up the database, for a snapshot takes its place: says so, durably, before anything is
    * overwritten. Nobody uses it any more.
    */

@@ -63,6 +63,8 @@ export interface IntegrityStatus {
   readonly repairedPages: number;
   /** Whether this node holds other pages than the cluster. */
   readonly diverged: boolean;
+  /** The last time that it did and took the pages of the others; null when it never had to. */
+  readonly healing: HealingStatus | null;
   readonly scrub: {
     /** Rounds that are complete since the start. */
     readonly rounds: number;
@@ -70,6 +72,15 @@ export interface IntegrityStatus {
     readonly page: number;
     readonly lastRound: ScrubRound | null;
   };
+}
+
+/** How a node whose database differed comes by the right one. */
+export interface HealingStatus {
+  /** The entry after which it was found to differ. */
+  readonly index: number;
+  readonly done: boolean;
+  /** Pages that differed, and were fetched, since this start of the node. */
+  readonly fetchedPages: number;
 }
 
 /** The cluster, as this node sees it; the body of `GET /cluster`. */

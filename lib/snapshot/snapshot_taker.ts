@@ -45,15 +45,22 @@ export interface SnapshotTakerOptions {
 /** See the file comment. */
 export class SnapshotTaker implements SnapshotEdge {
   readonly #options: SnapshotTakerOptions;
+  #writtenPages = 0;
 
   constructor(options: SnapshotTakerOptions) {
     this.#options = options;
   }
 
   fetch(from: NodeId, least: LogIndex, receiver: SnapshotReceiver): () => void {
-    const taking = new Taking(this.#options, from, least, receiver);
+    const noteWritten = (pages: number) => void (this.#writtenPages += pages);
+    const taking = new Taking(this.#options, from, least, receiver, noteWritten);
     taking.start();
     return () => taking.cancel();
+  }
+
+  /** Pages that were written in all attempts. */
+  get writtenPages(): number {
+    return this.#writtenPages;
   }
 }
 
@@ -67,6 +74,7 @@ class Taking {
   readonly #from: NodeId;
   readonly #least: LogIndex;
   readonly #receiver: SnapshotReceiver;
+  readonly #noteWritten: (pages: number) => void;
   #channel: Channel | undefined;
   #offer: Offer | undefined;
   #file: PageFile | undefined;
@@ -90,11 +98,13 @@ class Taking {
     from: NodeId,
     least: LogIndex,
     receiver: SnapshotReceiver,
+    noteWritten: (pages: number) => void,
   ) {
     this.#options = options;
     this.#from = from;
     this.#least = least;
     this.#receiver = receiver;
+    this.#noteWritten = noteWritten;
     this.#startMs = this.#movedMs = options.clock.nowMs();
   }
 
@@ -216,6 +226,7 @@ class Taking {
     if (present < asked.count) file.cut(first - 1 + present);
     file.write(first, offsets, bytes);
     this.#writtenPages += offsets.length;
+    this.#noteWritten(offsets.length);
     this.#unsyncedBytes += bytes.length;
     if (this.#unsyncedBytes >= SNAPSHOT_SYNC_BYTES) this.#sync();
     this.#askOn();

@@ -46,6 +46,7 @@ export async function waitFor(
 
 /** What a node tells of itself at `/cluster`, as far as tests look at it. */
 export interface View {
+  readonly nodeId: number;
   readonly role: string;
   readonly recovering: boolean;
   readonly lastIndex: number;

@@ -37,6 +37,7 @@ interface Left {
   readonly usable?: boolean;
   readonly clusterId?: string;
   readonly completeIndex?: number;
+  readonly diverged?: number;
 }
 
 /** What node `nodeId` left behind, as if it had been read from its folder. */
@@ -57,6 +58,7 @@ function survivor(nodeId: number, entries: readonly Written[], left: Left = {}):
         tables: [table],
         completeIndex,
         freshDatabase: false,
+        diverged: left.diverged,
         last,
         configuration,
       }
@@ -209,3 +211,11 @@ test("what is certain is certain: no subset of any cluster loses a committed ent
   if (process.env["VERBOSE"] === "1") console.log(seen);
   expect(Object.entries(seen).filter(([, count]) => count < SEEDS / 10)).toEqual([]);
 }, 120_000);
+
+test("a database that differed is the last to be taken, and said to have wrong pages", () => {
+  const wrong = survivor(1, log(THREE, 1, 1), { completeIndex: 3, diverged: 2 });
+  const right = choose([wrong, survivor(2, log(THREE, 1, 1))]);
+  expect([right.chosen.nodeId, right.losses]).toEqual([2, []]);
+  const { chosen, losses } = choose([wrong, survivor(2, log(THREE, 1))]);
+  expect([chosen.nodeId, losses]).toEqual([1, [{ type: "pages", dir: "d1", index: 2 }]]);
+});

@@ -7,6 +7,7 @@ export class FakeMachine implements StateMachine {
   consistentIndex: LogIndex = 0;
   installing = false;
   installed: SnapshotBase | undefined;
+  diverged: LogIndex | undefined;
   readonly captured: Captured[] = [];
   readonly applied: LogIndex[] = [];
 
@@ -14,6 +15,10 @@ export class FakeMachine implements StateMachine {
     if (this.installing) throw new Error("There is no database");
     this.applied.push(index);
     return true;
+  }
+
+  markDiverged(index: LogIndex): void {
+    this.diverged = index;
   }
 
   beginInstall(): void {
@@ -24,6 +29,7 @@ export class FakeMachine implements StateMachine {
 
   completeInstall(base: SnapshotBase, fuzzyIndex: LogIndex): void {
     this.installing = false;
+    this.diverged = undefined;
     this.installed = base;
     this.checkpointIndex = base.index;
     this.consistentIndex = fuzzyIndex;

@@ -67,6 +67,7 @@ function node(machine = new FakeMachine(), before?: Fixture) {
   const sent: Message[] = [];
   const fetches: Fetch[] = [];
   const retiring: (() => void)[] = [];
+  let healings = 0;
   const replica = new Replica({
     raft,
     log,
@@ -86,6 +87,7 @@ function node(machine = new FakeMachine(), before?: Fixture) {
       onRetiring: (quiet) => retiring.push(quiet),
       onWritable: () => {},
       onChange: () => {},
+      onHealed: () => void healings++,
       onFatal: (error) => {
         throw error;
       },
@@ -118,6 +120,7 @@ function node(machine = new FakeMachine(), before?: Fixture) {
     pass,
     receive,
     offer,
+    healed: () => healings,
   };
 }
 
@@ -304,4 +307,142 @@ test("calls of a source that was given up mean nothing", () => {
   expect([retiring.length, replica.mode]).toEqual([2, "installing"]);
   replica.stop();
   expect(fetches[1]!.cancelled).toBe(true);
+});
+
+/** What node 8 leads with, of a log that this node has all of. */
+const HELD: SnapshotBase = { ...BASE, index: 3, term: 1 };
+
+/** A node that applied all five entries, and knows it. */
+function whole(machine = new FakeMachine(), before?: Fixture) {
+  const whole = node(machine, before);
+  whole.receive(append(6, 5, 5));
+  whole.pass(2 * TICK_MS);
+  return whole;
+}
+
+test("a database that differs is not read, nor given up before there is a source", () => {
+  const { replica, machine, fetches, retiring, pass, receive, log, healed } = whole();
+  const seen: number[] = [];
+  expect(replica.readable).toBe(true);
+  expect([replica.heal(4), replica.heal(4)]).toEqual([true, false]);
+  expect([replica.readable, replica.followsData, replica.mode]).toEqual([
+    false,
+    false,
+    "installing",
+  ]);
+  // Sessions still let go.
+  pass(50);
+  expect([machine.diverged, fetches.length]).toEqual([undefined, 0]);
+  retiring[0]!();
+  expect([machine.diverged, machine.installing]).toEqual([4, false]);
+  pass(2 * TICK_MS);
+  expect(fetches.map(({ from, least }) => [from, least])).toEqual([[8, 1]]);
+  fetches[0]!.receiver.begin(HELD, () => expect(machine.installing).toBe(true));
+  // The log is whole, and stays so.
+  receive(append(6, 7, 6));
+  pass(2 * TICK_MS);
+  expect([log.lastIndex, machine.applied]).toEqual([7, [2, 3, 4, 5]]);
+  replica.whenApplied(5, () => seen.push(replica.appliedIndex));
+  fetches[0]!.receiver.done(6);
+  expect([machine.diverged, replica.appliedIndex, healed()]).toEqual([undefined, 3, 1]);
+  pass(50);
+  expect(machine.applied).toEqual([2, 3, 4, 5, 4, 5, 6]);
+  expect([replica.mode, replica.readable, log.baseIndex, seen]).toEqual(["following", true, 0, [
+    6,
+  ]]);
+});
+
+test("a stop at any step of healing is made good by the next start", () => {
+  for (const step of ["found", "marked", "given up", "in place"]) {
+    const machine = new FakeMachine();
+    machine.checkpointIndex = machine.consistentIndex = 2;
+    const first = whole(machine);
+    first.replica.heal(4);
+    if (step !== "found") first.retiring[0]!();
+    first.pass(2 * TICK_MS);
+    if (step === "given up" || step === "in place") {
+      first.fetches[0]!.receiver.begin(HELD, () => {});
+    }
+    if (step === "in place") first.fetches[0]!.receiver.done(5);
+    first.replica.stop();
+    const again = node(machine, first.fixture.restart());
+    again.receive(append(6, 5, 5));
+    again.pass(2 * TICK_MS);
+    if (step === "found" || step === "in place") {
+      // Nothing is known any more, and it is found again; or it is over.
+      expect([step, again.replica.mode, again.replica.readable]).toEqual([step, "following", true]);
+      continue;
+    }
+    expect([step, again.replica.mode, again.replica.diverged]).toEqual([step, "installing", true]);
+    expect(again.fetches.length).toBe(1);
+    again.fetches[0]!.receiver.begin(HELD, () => {});
+    expect(again.machine.installing).toBe(true);
+    again.fetches[0]!.receiver.done(5);
+    again.pass(50);
+    expect([again.replica.readable, again.replica.appliedIndex]).toEqual([true, 5]);
+    expect(again.healed()).toBe(1);
+  }
+});
+
+/** Lets a node stand for election, and node 8 vote for it and take what it sends. */
+function elect({ raft, sent, pass, receive }: ReturnType<typeof node>): void {
+  for (let i = 0; i < 400 && raft.role === "follower"; i++) pass(TICK_MS);
+  for (const preVote of [true, false]) {
+    pass(TICK_MS);
+    const { term } = sent.findLast((message) => message.type === "vote_request")!;
+    receive({ type: "vote_response", term, preVote, granted: true, commitIndex: 5, commitTerm: 1 });
+  }
+  const { term, lastIndex } = raft;
+  receive({
+    type: "append_response",
+    term,
+    prevIndex: lastIndex - 1,
+    success: true,
+    matchIndex: lastIndex,
+    hintIndex: 0,
+    hintTerm: 0,
+  });
+  pass(2 * TICK_MS);
+  expect([raft.role, raft.established]).toEqual(["leader", true]);
+}
+
+const handsOver = (sent: readonly Message[]) => sent.some(({ type }) => type === "timeout_now");
+
+test("a node that differs and is elected hands over, and never leads its database", () => {
+  const differing = whole();
+  const { replica, retiring, sent } = differing;
+  replica.heal(4);
+  retiring[0]!();
+  elect(differing);
+  expect([replica.mode, handsOver(sent)]).toEqual(["installing", true]);
+});
+
+test("a leader whose database differs stops leading at once, and hands over", () => {
+  const leading = whole();
+  const { replica, machine, retiring, sent, pass } = leading;
+  elect(leading);
+  expect(replica.mode).toBe("leading");
+  const errors: unknown[] = [];
+  replica.whenCommitted(9, (error) => errors.push(error?.code));
+  expect(replica.heal(5)).toBe(true);
+  expect([replica.mode, replica.readable, errors]).toEqual(["retiring", false, ["NOT_LEADER"]]);
+  expect(handsOver(sent)).toBe(false);
+  retiring[0]!();
+  pass(2 * TICK_MS);
+  expect([replica.mode, retiring.length, machine.diverged]).toEqual(["installing", 2, undefined]);
+  retiring[1]!();
+  pass(2 * TICK_MS);
+  expect([machine.diverged, handsOver(sent)]).toEqual([5, true]);
+});
+
+test("when the leader has nothing to give, another member is asked in between", () => {
+  const { replica, fetches, retiring, pass, receive } = whole();
+  replica.heal(4);
+  retiring[0]!();
+  for (let i = 0; i < 4; i++) {
+    receive(append(6, 5, 5));
+    pass(SNAPSHOT_RETRY_MS + 2 * TICK_MS);
+    fetches.at(-1)!.receiver.failed();
+  }
+  expect(fetches.map(({ from }) => from)).toEqual([8, 9, 8, 9]);
 });

@@ -56,6 +56,7 @@ export function fakeOperations(given: Partial<Operations> = {}): Operations {
         damagedPages: 0,
         repairedPages: 0,
         diverged: false,
+        healing: null,
         scrub: { rounds: 1, page: 0, lastRound: null },
       },
     }),

@@ -85,6 +85,14 @@ class PageMachine implements SimulatedMachine {
     return this.#record.installed;
   }
 
+  get diverged(): LogIndex | undefined {
+    return this.#record.diverged;
+  }
+
+  markDiverged(index: LogIndex): void {
+    this.#write({ ...this.#record, diverged: index });
+  }
+
   get transfer(): PageTransfer {
     return {
       chunks: PAGES / CHUNK_PAGES,
@@ -110,7 +118,8 @@ class PageMachine implements SimulatedMachine {
 
   beginInstall(): void {
     assert(!this.#leading && this.#local.length === 0, "a leader takes a snapshot");
-    this.#write({ completeIndex: 0, fuzzyIndex: 0, installing: true });
+    const { diverged } = this.#record;
+    this.#write({ completeIndex: 0, fuzzyIndex: 0, installing: true, diverged });
     this.#pages = undefined;
     this.#batch = undefined;
   }

@@ -121,6 +121,14 @@ export class SimulatedSqlite implements SimulatedMachine {
     return this.#machine.installed;
   }
 
+  get diverged(): LogIndex | undefined {
+    return this.#machine.diverged;
+  }
+
+  markDiverged(index: LogIndex): void {
+    this.#machine.markDiverged(index);
+  }
+
   beginInstall(): void {
     this.#machine.beginInstall();
   }
