@@ -105,7 +105,8 @@ export class Life implements RunningView {
 
   start(): void {
     const { raft, replica, membership, machine } = this;
-    if (machine.installing) this.#counters.hit("snapshot taken up again");
+    if (machine.diverged !== undefined) this.#counters.hit("healing taken up again");
+    else if (machine.installing) this.#counters.hit("snapshot taken up again");
     else if (replica.mode === "installing") this.#counters.hit("snapshot in place before its log");
     // Nobody else could lead: there is nothing to wait for.
     if (raft.status().configuration.voters.length === 1) raft.campaign();
@@ -240,6 +241,7 @@ export class Life implements RunningView {
         },
         onWritable: () => counters.hit("proposal stalled"),
         onChange: () => {},
+        onHealed: () => counters.hit("database healed"),
         onFatal: options.onFatal,
       },
     });

@@ -99,6 +99,10 @@ export const MARKS = [
   "snapshot in place before its log",
   "log replaced by a snapshot",
   "uncommitted entries discarded by a snapshot",
+  "leader found to differ",
+  "follower found to differ",
+  "database healed",
+  "healing taken up again",
   // Faults that took effect.
   "message lost",
   "message repeated",

@@ -108,6 +108,8 @@ export class Nemesis {
         return this.#compact(this.#running());
       case "lag":
         return this.#lag();
+      case "diverge":
+        return this.#diverge();
     }
   }
 
@@ -151,6 +153,34 @@ export class Nemesis {
         victim.end(world.chance(700) ? "crash" : "kill");
         this.#later(victim);
       });
+    });
+  }
+
+  /**
+   * A database is found to differ: of one node at a time, while the others have theirs. Its power
+   * may go off in the middle, or that of the source.
+   */
+  #diverge(): void {
+    const { nodes } = this.#cluster;
+    const areWhole = nodes.filter(({ lost }) => !lost).every(({ running }) =>
+      running !== undefined && !running.replica.diverged && !running.machine.installing
+    );
+    const node = this.#running();
+    const life = node?.running;
+    if (!areWhole || node === undefined || life?.machine.transfer === undefined) return;
+    const { voters } = life.raft.status().configuration;
+    if (!life.machine.exists || !voters.some((id) => id !== node.id)) return;
+    const leads = life.replica.mode === "leading";
+    if (!life.replica.heal(life.replica.appliedIndex)) return;
+    this.#counters.hit(leads ? "leader found to differ" : "follower found to differ");
+    this.#world.tell(node.id, () => "is found to differ");
+    const victim = this.#world.chance(700) ? node : this.#cluster.leading;
+    if (victim === undefined || this.#world.chance(500)) return;
+    const inUs = this.#world.between(1, this.#electionUs + 16 * this.#settings.snapshotUs);
+    this.#world.after(inUs, undefined, "crash", () => {
+      if (this.#over) return;
+      victim.end(this.#world.chance(700) ? "crash" : "kill");
+      this.#later(victim);
     });
   }
 

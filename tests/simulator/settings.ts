@@ -31,6 +31,7 @@ export interface FaultTimes {
   readonly checkpoint: number;
   readonly compact: number;
   readonly lag: number;
+  readonly diverge: number;
 }
 
 /** What the network does to messages. */
@@ -110,6 +111,7 @@ const NO_FAULTS: FaultTimes = {
   checkpoint: 0,
   compact: 0,
   lag: 0,
+  diverge: 0,
 };
 
 /** Ticks of the safety phase: mostly few, as most mistakes show early, and time buys more seeds. */
@@ -119,6 +121,15 @@ const CALM_EVERY = 16;
 
 /** Draws the settings of a seed; the same faults, and more of the disks damaged, with `beyond`. */
 export function drawSettings(seed: number, beyond = false): Settings {
+  const settings = drawMost(seed, beyond);
+  // Of a generator of its own, so that what older seeds draw stays what it was.
+  const random = new SeededRandom(seed ^ 0x4ea10001);
+  if (settings.calm || below(random, 2) === 0) return settings;
+  const diverge = settings.safetyUs / (1 + below(random, 6));
+  return { ...settings, faults: { ...settings.faults, diverge } };
+}
+
+function drawMost(seed: number, beyond: boolean): Settings {
   const random = new SeededRandom(seed ^ 0x5e771465);
   const upTo = (bound: number) => below(random, bound + 1);
   const pick = <T>(values: readonly T[]): T => values[below(random, values.length)]!;
@@ -197,6 +208,7 @@ export function drawSettings(seed: number, beyond = false): Settings {
       checkpoint: compacts ? safetyUs / 12 : strikes(12),
       compact: compacts ? safetyUs / 20 : strikes(20),
       lag: compacts ? safetyUs / 6 : strikes(6),
+      diverge: 0,
     },
     trailing: { entries: compacts ? 0 : pick([0, 5, 1000]), bytes: pick([0, 2000, 1 << 20]) },
     snapshotUs: pick([500, tickUs >>> 1, tickUs * 2]),

@@ -67,10 +67,10 @@ export class Oracle {
     this.#sample = sample;
   }
 
-  /** A database is given up for a snapshot of `index`, which must not be behind it. */
+  /** A database is given up for a snapshot of `index`, not behind it unless it differs. */
   mayReplace(node: NodeView, index: LogIndex): void {
     const { running, durable } = node;
-    if (running === undefined || durable.recovering) return;
+    if (running === undefined || durable.recovering || running.replica.diverged) return;
     const { appliedIndex } = running.replica;
     require(
       index >= appliedIndex,
