@@ -159,6 +159,13 @@ export const SYMBOLS = {
     args: ["pointer", "buffer", "i64", "i64", "buffer"],
     returns: "i32",
   },
+  // int sqlite3_wal_replication_check(sqlite3 *db, const char *schema, sqlite3_int64 first,
+  //                                   const void *pages, sqlite3_int64 nPages, int damaged,
+  //                                   sqlite3_int64 *counts)
+  sqlite3_wal_replication_check: {
+    args: ["pointer", "buffer", "i64", "buffer", "i64", "i32", "buffer"],
+    returns: "i32",
+  },
   // int sqlite3_wal_replication_damaged(sqlite3 *db, const char *schema,
   //                                     void *out, sqlite3_int64 nOut, sqlite3_int64 *counts)
   sqlite3_wal_replication_damaged: {

@@ -141,6 +141,11 @@ export class NodeIntegrity {
     void this.#judge.differs(claim, own);
   }
 
+  /** Damaged pages were found. */
+  repairSoon(): void {
+    this.#repairer.hurry();
+  }
+
   /** The database was replaced by what the others hold. */
   healed(): void {
     this.#judge.healed();

@@ -263,7 +263,7 @@ export class NodeStarter {
     replica.start();
     membership.start();
     this.#stack.defer(() => this.#handOver(membership, raft));
-    upkeep.start({ replica, maintenance, sessions });
+    upkeep.start({ replica, maintenance, sessions, backups: copies.backups });
     this.#stack.defer(() => upkeep.stop());
     this.#integrity.start();
     this.#stack.defer(() => this.#integrity?.stop());
@@ -392,6 +392,7 @@ export class NodeStarter {
       log: this.#log,
       storage: this.#options.storage,
       archiveKeepsAfter: () => this.#archive?.keepAfter() ?? Infinity,
+      onDamage: () => this.#integrity?.repairSoon(),
       onFatal: (error) => this.#fail(error),
     });
   }

@@ -18,6 +18,7 @@ import { LogPins } from "./replica/log_pins.ts";
 import type { Replica } from "./replica/replica.ts";
 import { SnapshotSource } from "./replica/snapshot_source.ts";
 import { databasePath, type SqliteMachine } from "./replica/sqlite_machine.ts";
+import type { Backups } from "./session/backups.ts";
 import { LongReaders } from "./session/long_readers.ts";
 import type { Maintenance } from "./session/maintenance.ts";
 import type { SessionManager } from "./session/session_manager.ts";
@@ -47,6 +48,8 @@ export interface UpkeepOptions {
   readonly storage?: StorageOptions | undefined;
   /** The entry whose successors are kept for the archive. */
   readonly archiveKeepsAfter: () => LogIndex;
+  /** Damaged pages were found. */
+  readonly onDamage: () => void;
   /** The node cannot go on. */
   readonly onFatal: (error: Error) => void;
 }
@@ -56,6 +59,7 @@ export interface UpkeepParts {
   readonly replica: Replica;
   readonly maintenance: Maintenance;
   readonly sessions: SessionManager;
+  readonly backups: Backups;
 }
 
 /** See the file comment. */
@@ -80,13 +84,13 @@ export class NodeUpkeep {
   }
 
   /** Begins. */
-  start({ replica, maintenance, sessions }: UpkeepParts): void {
+  start({ replica, maintenance, sessions, backups }: UpkeepParts): void {
     const { raft, raftLog, machine, disk, folder, clock, log, onFatal } = this.#options;
     const { readerWarnMs, readerEndMs } = this.#options.storage ?? {};
     this.#readers = new LongReaders({
       clock,
       log,
-      readers: () => sessions.readers(),
+      readers: () => [...sessions.readers(), ...backups.readers()],
       walFrames: () => machine.walFrames(),
       warnMs: readerWarnMs,
       endMs: readerEndMs,
@@ -99,6 +103,11 @@ export class NodeUpkeep {
       clock,
       log,
       isMember: (id) => raft.status().configuration.members.some((member) => member.id === id),
+      check: (first, pages, damaged) => {
+        const page = machine.checkPages(first, pages, damaged);
+        if (page !== undefined && damaged) this.#options.onDamage();
+        return page;
+      },
       checkpoint: () => void this.#checkpoint(maintenance),
       onFatal,
     });

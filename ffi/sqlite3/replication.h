@@ -198,6 +198,17 @@ int sqlite3_wal_replication_scrub(
   sqlite3 *db, const char *zSchema, sqlite3_int64 iFirst, sqlite3_int64 nPage, sqlite3_int64 *aOut
 );
 
+/*
+** Holds whole pages, that were read from the database file beside SQLite from page iFirst on,
+** against the hashes of the file. aOut[0] the first page that differs, 0 when there is none; pages
+** that are not known pass. One may differ for a moment, while a checkpoint writes it. With bDamaged,
+** those that differ count as damaged from now on. The handle only.
+*/
+int sqlite3_wal_replication_check(
+  sqlite3 *db, const char *zSchema, sqlite3_int64 iFirst, const void *pPages, sqlite3_int64 nByte,
+  int bDamaged, sqlite3_int64 *aOut
+);
+
 /* Lists damaged pages as u32, as many as fit. aOut[0] their number. Any connection, any thread. */
 int sqlite3_wal_replication_damaged(
   sqlite3 *db, const char *zSchema, void *pBuf, sqlite3_int64 nBuf, sqlite3_int64 *aOut

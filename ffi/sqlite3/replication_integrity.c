@@ -301,6 +301,31 @@ int sqlite3_wal_replication_scrub(
   return replLeave(&c, rc);
 }
 
+int sqlite3_wal_replication_check(
+  sqlite3 *db, const char *zSchema, sqlite3_int64 iFirst, const void *pPages, sqlite3_int64 nByte,
+  int bDamaged, sqlite3_int64 *aOut
+){
+  ReplCall c;
+  ReplHashes *p;
+  int szPage;
+  i64 i, n;
+  int rc = replEnterHandle(&c, db, zSchema);
+  if( rc!=SQLITE_OK ) return rc;
+  p = &c.p->hashes;
+  szPage = (int)c.pPager->pageSize;
+  n = nByte/szPage;
+  aOut[0] = 0;
+  if( iFirst<1 || iFirst+n>0xffffffff || nByte%szPage ) return replLeave(&c, SQLITE_MISUSE_BKPT);
+  for(i=0; i<n; i++){
+    u32 pgno = (u32)(iFirst+i);
+    u64 hash = replFileHash(p, pgno);
+    if( hash==0 || replPageHash(pgno, (const u8*)pPages+i*szPage, szPage)==hash ) continue;
+    if( aOut[0]==0 ) aOut[0] = pgno;
+    if( bDamaged ) replHashDamaged(p, pgno, 1);
+  }
+  return replLeave(&c, SQLITE_OK);
+}
+
 /* Writes the pages of a checked chunk that have the hash of the file. The checkpoint lock is held. */
 static int replRepairPages(ReplCall *pCall, const u8 *a, i64 *aOut){
   ReplHashes *p = &pCall->p->hashes;

@@ -73,6 +73,10 @@ export const SNAPSHOT_SYNC_BYTES = 8 * MIB;
 export const SNAPSHOTS_GIVEN_MAX = 4;
 /** Time without progress after which a snapshot is given up by either end. */
 export const SNAPSHOT_STALL_MS = 20_000;
+/** Pause before a page that differs from its hash, as a checkpoint may write it, is read again. */
+export const PAGE_RECHECK_MS = 20;
+/** Time that a damaged page has to be repaired before the snapshot that needs it ends. */
+export const SNAPSHOT_REPAIR_MS_MAX = 5_000;
 /** Bytes of recent entries kept in memory, to feed followers and apply without reading the disk. */
 export const LOG_CACHE_BYTES_MAX = 32 * MIB;
 
@@ -201,6 +205,8 @@ export const WAL_READER_WARN_MS = 10_000;
 export const WAL_READER_END_MS = 60_000;
 /** Frames in the WAL above which such a reader is ended once it would be told of. */
 export const WAL_FRAMES_MAX = 131_072;
+/** The same for a backup, which a large database needs time for; until then it may go on. */
+export const BACKUP_WAL_FRAMES_MAX = 8 * WAL_FRAMES_MAX;
 /** Bytes of the log since the last checkpoint above which one is due, however small the WAL is. */
 export const CHECKPOINT_LOG_BYTES = 32 * MIB;
 
@@ -308,6 +314,7 @@ assert(ENTRY_PAYLOAD_BYTES_MAX < SEGMENT_BYTES, "an entry must fit a segment");
 assert(ENTRY_PAYLOAD_BYTES_MAX + APPEND_BYTES_MAX < FRAME_BYTES_MAX, "an append must fit a frame");
 assert(LOG_BATCH_BYTES_MAX >= ENTRY_PAYLOAD_BYTES_MAX, "an entry must fit a batch");
 assert(PAGE_RANGE_BYTES < PAGE_RESPONSE_BYTES_MAX, "a range must fit an answer");
+assert(SNAPSHOT_REPAIR_MS_MAX < SNAPSHOT_STALL_MS, "a giver that waits is not a stalled one");
 assert(SNAPSHOT_STALL_MS < SNAPSHOT_PIN_MS, "the log is kept for as long as a snapshot is given");
 assert(RESTORE_WAIT_MS < NODE_CALL_TIMEOUT_MS, "a restore that goes on must say so in time");
 assert(RESTORE_PART_BYTES < HTTP_BODY_BYTES_MAX, "a part of a file must fit a request");

@@ -298,6 +298,27 @@ export class ReplicaHandle implements Disposable {
     return { bytes: counts.at(0), next: counts.at(1) };
   }
 
+  /**
+   * Holds whole pages, which were read from the file beside SQLite, against what it should hold.
+   *
+   * @param first The number of the first one, from 1.
+   * @param damaged Those that differ count as damaged from now on.
+   * @returns The first page that differs, as it may for a moment while a checkpoint writes it.
+   */
+  checkPages(first: number, pages: Uint8Array, damaged: boolean): number | undefined {
+    const rc = this.#c.sqlite3_wal_replication_check(
+      this.#open(),
+      MAIN,
+      first,
+      pages,
+      pages.length,
+      damaged ? 1 : 0,
+      this.#counts.bytes,
+    );
+    checkResult(rc, `check pages of ${this.path}`);
+    return this.#counts.at(0) || undefined;
+  }
+
   /** Makes the statements fail that sessions of this file run at the moment, in any thread. */
   interruptSessions(): void {
     const rc = this.#c.sqlite3_wal_replication_interrupt(this.#open(), MAIN);

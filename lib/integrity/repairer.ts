@@ -7,6 +7,7 @@
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import {
   DAMAGED_PAGES_LISTED,
+  REPAIR_BYTES_MAX,
   REPAIR_PAGES_MAX,
   REPAIR_POLL_MS,
   REPAIR_RETRY_MS_MAX,
@@ -112,19 +113,30 @@ export class Repairer {
   async #recheck(): Promise<readonly number[]> {
     const { tasks, log, checkpoint } = this.#options;
     const damaged: number[] = [];
-    let waitsForCopy = false;
+    const inWal: number[] = [];
     for (const first of await tasks.run({ type: "damaged", max: DAMAGED_PAGES_LISTED })) {
       const { damagedPages, skippedPages } = await tasks.run({ type: "scrub", first, count: 1 });
       if (damagedPages > 0) damaged.push(first);
-      waitsForCopy ||= skippedPages > 0;
+      if (skippedPages > 0) inWal.push(first);
     }
-    if (!waitsForCopy) return damaged;
+    if (inWal.length === 0) return damaged;
     try {
       await checkpoint();
     } catch (error) {
       log.debug("a checkpoint that mends pages is put off", { reason: messageOf(error) });
     }
+    await this.#repairFromWal(inWal.slice(0, REPAIR_PAGES_MAX));
     return damaged;
+  }
+
+  /** What was copied before it was damaged is not copied again, but may be in the WAL still. */
+  async #repairFromWal(pages: readonly number[]): Promise<void> {
+    const { tasks, log } = this.#options;
+    const set = await tasks.run({ type: "read", pages, bytesMax: REPAIR_BYTES_MAX });
+    if (set.pages.length === 0) return;
+    const repaired = await tasks.run({ type: "repair", set }) ?? 0;
+    this.#repairedPages += repaired;
+    if (repaired > 0) log.warn("repaired damaged pages", { pages: repaired, from: "the WAL" });
   }
 
   async #repairFrom(source: Member, pages: readonly number[]): Promise<void> {

@@ -87,6 +87,11 @@ export class SqliteMachine implements StateMachine {
     return this.#handle?.hashes();
   }
 
+  /** See {@linkcode ReplicaHandle.checkPages}; undefined when there is no database. */
+  checkPages(first: number, pages: Uint8Array, damaged: boolean): number | undefined {
+    return this.#handle?.checkPages(first, pages, damaged);
+  }
+
   /** Size of a page. The database must exist. */
   pageBytes(): number {
     return this.#opened().status().pageSizeBytes;

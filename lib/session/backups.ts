@@ -5,10 +5,12 @@
  */
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
-import { BACKUP_STALL_MS, BACKUPS_MAX, LEADER_WAIT_MS } from "../base/limits.ts";
+import { BACKUP_STALL_MS, BACKUP_WAL_FRAMES_MAX } from "../base/limits.ts";
+import { BACKUPS_MAX, LEADER_WAIT_MS } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { LogIndex } from "../raft/types.ts";
 import type { Replica } from "../replica/replica.ts";
+import type { Reader } from "./long_readers.ts";
 import type { Maintenance } from "./maintenance.ts";
 import { fromPlain } from "./plain_error.ts";
 import type { CopyFromWorker, FromWorker } from "./worker_messages.ts";
@@ -39,8 +41,9 @@ export interface Backup {
   /**
    * The next part; one call at a time.
    *
-   * @throws {DatabaseError} `CLOSED` when nobody asked for too long, `NOT_LEADER` when the database
-   * was taken away, `SQLITE` when a page cannot be read.
+   * @throws {DatabaseError} `CLOSED` when nobody asked for too long, `TRANSACTION_TIMEOUT` when too
+   * much was written meanwhile, `NOT_LEADER` when the database was taken away, `SQLITE` when a page
+   * cannot be read.
    */
   next(): Promise<BackupPart>;
   /** Lets go of it; harmless at its end. */
@@ -53,6 +56,8 @@ type Reply = Extract<CopyFromWorker, { type: "backup_begun" | "backup_part" }>;
 export class Backups {
   readonly #options: BackupsOptions;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
+  /** Those that run. */
+  readonly #readers = new Map<number, Reader>();
   #lastId = 0;
   #count = 0;
 
@@ -82,6 +87,11 @@ export class Backups {
     } finally {
       if (backup === undefined) this.#count--;
     }
+  }
+
+  /** The states of the database that backups look at. */
+  readers(): readonly Reader[] {
+    return [...this.#readers.values()];
   }
 
   /** Waits until this node shows everything that was committed when it was asked. */
@@ -123,14 +133,20 @@ export class Backups {
     const { pool, clock } = this.#options;
     let ended: DatabaseError | undefined;
     let cancelStall = () => {};
-    const end = (reason: string) => {
+    const endWith = (error: DatabaseError) => {
       if (ended !== undefined) return;
-      ended = new DatabaseError("CLOSED", `The backup is over: ${reason}`);
+      ended = error;
       cancelStall();
+      this.#readers.delete(id);
       this.#count--;
       pool.streams(worker, -1);
       pool.post(worker, { type: "backup_end", id });
     };
+    const end = (reason: string) =>
+      endWith(new DatabaseError("CLOSED", `The backup is over: ${reason}`));
+    const sinceMs = clock.nowMs();
+    const walFramesMax = BACKUP_WAL_FRAMES_MAX;
+    this.#readers.set(id, { key: `backup ${id}`, sinceMs, sql: "", walFramesMax, end: endWith });
     const watch = () => {
       const reason = `nothing of it was taken for ${BACKUP_STALL_MS / 1_000} s`;
       cancelStall = clock.after(BACKUP_STALL_MS, () => end(reason));

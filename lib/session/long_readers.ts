@@ -1,7 +1,8 @@
 /**
  * Readers that keep the WAL from being copied, or from beginning anew. While one keeps looking at
  * an old state of the database, what was written since has to stay in the WAL. So it is told by
- * name after a while, and ended later: at once when the WAL is about to fill the disk.
+ * name after a while, and ended later: at once when the WAL is about to fill the disk. A backup is
+ * not ended for the time that it takes, as long as it makes progress, but for the size of the WAL.
  */
 import { DatabaseError } from "../base/errors.ts";
 import { WAL_FRAMES_MAX, WAL_READER_END_MS, WAL_READER_WARN_MS } from "../base/limits.ts";
@@ -16,6 +17,8 @@ export interface Reader {
   readonly sinceMs: number;
   /** What it runs, or ran last. */
   readonly sql: string;
+  /** Set when only the WAL's size ends it: how many frames that may be. */
+  readonly walFramesMax?: number | undefined;
   /** Ends it; its client is told why. */
   end(error: DatabaseError): void;
 }
@@ -49,12 +52,14 @@ export class LongReaders {
     const { clock, readers, walFrames } = this.#options;
     const { warnMs = WAL_READER_WARN_MS, endMs = WAL_READER_END_MS } = this.#options;
     const nowMs = clock.nowMs();
-    const endAfterMs = walFrames() > WAL_FRAMES_MAX ? warnMs : endMs;
+    const frames = walFrames();
     const told = new Set<string>();
     for (const reader of readers()) {
       const heldMs = nowMs - reader.sinceMs;
       if (heldMs < warnMs) continue;
-      if (heldMs >= endAfterMs) this.#end(reader, heldMs);
+      const { walFramesMax } = reader;
+      const isLarge = frames > (walFramesMax ?? WAL_FRAMES_MAX);
+      if (isLarge || walFramesMax === undefined && heldMs >= endMs) this.#end(reader, heldMs);
       else {
         if (!this.#told.has(reader.key)) this.#tell("a reader keeps the WAL", reader, heldMs);
         told.add(reader.key);

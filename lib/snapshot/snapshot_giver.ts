@@ -2,10 +2,15 @@
  * The giving end of a snapshot on the network: answers what a taker asks, one request for each turn
  * of the event loop, and none while the connection is full. A taker may have so few requests under
  * way that neither end ever holds more than a few ranges of pages.
+ *
+ * No page is given that does not have the hash that the file should have there. One that differs
+ * for a moment is being written by a checkpoint. One that goes on to differ is damaged: it is
+ * repaired from another node meanwhile, or the giving ends, and the taker asks somebody else.
  */
 import { AssertionError } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import { PAGE_REQUESTS_MAX, SNAPSHOT_STALL_MS, SNAPSHOTS_GIVEN_MAX } from "../base/limits.ts";
+import { PAGE_RECHECK_MS, SNAPSHOT_REPAIR_MS_MAX } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Disk } from "../io/disk.ts";
 import type { Log } from "../observe/log.ts";
@@ -32,6 +37,11 @@ export interface SnapshotGiverOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly isMember: (id: NodeId) => boolean;
+  /**
+   * Holds pages of the file against their hashes, from page `first` on; those that differ are to be
+   * repaired with `damaged`. Returns the first one that does.
+   */
+  readonly check: (first: number, pages: Uint8Array, damaged: boolean) => number | undefined;
   /** Brings the database file up to date, so that the next attempt finds a later snapshot. */
   readonly checkpoint: () => void;
   /** The node cannot go on. */
@@ -102,6 +112,8 @@ class Giving implements ChannelHandler {
   #sentPages = 0;
   #sentBytes = 0;
   #cancelWatch: () => void = () => {};
+  /** Since when the next range has a page that differs from its hash. */
+  #differsSinceMs: number | undefined;
 
   constructor(
     options: SnapshotGiverOptions,
@@ -156,7 +168,8 @@ class Giving implements ChannelHandler {
   #schedule(): void {
     if (this.#isScheduled || this.#isFull || this.#requests.length === 0) return;
     this.#isScheduled = true;
-    this.#options.clock.after(0, () => {
+    const delayMs = this.#differsSinceMs === undefined ? 0 : PAGE_RECHECK_MS;
+    this.#options.clock.after(delayMs, () => {
       this.#isScheduled = false;
       const request = this.#requests.shift();
       if (request === undefined || !this.#channel.isOpen) return;
@@ -222,12 +235,30 @@ class Giving implements ChannelHandler {
     if (!source.progress(this.#peer, this.#base)) return this.#giveUp("its database is replaced");
     const { pageBytes } = file;
     const range = file.read(first, count);
+    if (!this.#isWhole(request, range)) return;
     const present = range.length / pageBytes;
     const offsets = differingPages(range, pageBytes, hashes);
     this.#comparedPages += present;
     this.#sentPages += offsets.length;
     const bytes = pick(range, pageBytes, offsets);
     this.#send({ type: "pages", first, present, offsets, bytes });
+  }
+
+  /** Whether the pages are what they should be. Otherwise they are looked at again, for a time. */
+  #isWhole(request: PageRequest & { type: "compare" }, range: Uint8Array): boolean {
+    const { check, clock } = this.#options;
+    const sinceMs = this.#differsSinceMs;
+    const page = check(request.first, range, sinceMs !== undefined);
+    this.#differsSinceMs = page === undefined ? undefined : sinceMs ?? clock.nowMs();
+    if (page === undefined) return true;
+    const elapsedMs = clock.nowMs() - this.#differsSinceMs!;
+    if (elapsedMs <= SNAPSHOT_REPAIR_MS_MAX) this.#requests.unshift(request);
+    else {
+      const reason = `page ${page} of its database file is damaged`;
+      this.#options.log.warn("ends a snapshot that it gives", { to: this.#peer, reason });
+      this.#refuse(reason);
+    }
+    return false;
   }
 
   #finish(): void {

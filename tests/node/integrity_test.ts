@@ -310,3 +310,26 @@ test("a leader that differs lets another one lead, and heals behind it", async (
   expect((await view(again.node)).role).toBe("follower");
   await expectEqual([again.node, second.node, third.node]);
 }, TIMEOUT_MS);
+
+test(
+  "rotten pages of the node that gives are mended, and never come to one that heals",
+  async () => {
+    const [leader, , follower] = await startThree();
+    await leader.node.client().execute("CREATE TABLE w (n)");
+    await checkpoint(leader.node);
+    const again = await restartDiffering(follower, [leader.node.address]);
+    rot(leader, 60);
+    await waitFor("it heals", async () => {
+      // What is rotten may refuse a statement until it is mended.
+      await leader.node.client().execute("INSERT INTO w VALUES (1)").catch(() => {});
+      return (await integrity(again.node)).healing?.done === true;
+    }, TIMEOUT_MS);
+    expect((await integrity(leader.node)).repairedPages).toBeGreaterThan(0);
+    await waitFor("it agrees", async () => {
+      await leader.node.client().execute("INSERT INTO w VALUES (1)");
+      return (await integrity(again.node)).verifiedIndex > 0;
+    });
+    await expectEqual([leader.node, again.node]);
+  },
+  TIMEOUT_MS,
+);

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLibrary } from "../../ffi/open.ts";
-import { BACKUP_STALL_MS, BACKUPS_MAX } from "../../lib/base/limits.ts";
+import { DatabaseError } from "../../lib/base/errors.ts";
+import { BACKUP_STALL_MS, BACKUP_WAL_FRAMES_MAX, BACKUPS_MAX } from "../../lib/base/limits.ts";
 import { Connection } from "../../lib/database/connection.ts";
 import { sha256 } from "../../lib/io/hash.ts";
 import type { Replica } from "../../lib/replica/replica.ts";
@@ -136,4 +137,20 @@ test("a backup whose database is taken away ends by an error", async () => {
   await backup.next();
   for (const executor of fixture.executors) executor.handle({ type: "reset" });
   await expect(backup.next()).rejects.toMatchObject({ code: "NOT_LEADER" });
+});
+
+test("a backup is among the readers of the WAL, and says why it was ended", async () => {
+  using fixture = new Fixture();
+  const { backups, clock } = fixture;
+  clock.pass(5);
+  const backup = await backups.begin();
+  const [reader] = backups.readers();
+  expect(reader).toMatchObject({ sinceMs: 5, walFramesMax: BACKUP_WAL_FRAMES_MAX });
+  expect((await backup.next()).type).toBe("pages");
+  reader!.end(new DatabaseError("TRANSACTION_TIMEOUT", "too much was written"));
+  expect(backups.readers()).toEqual([]);
+  await expect(backup.next()).rejects.toMatchObject({ code: "TRANSACTION_TIMEOUT" });
+  const whole = await backups.begin();
+  await rest(whole);
+  expect(backups.readers()).toEqual([]);
 });

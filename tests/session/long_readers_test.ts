@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { DatabaseError } from "../../lib/base/errors.ts";
-import { WAL_FRAMES_MAX, WAL_READER_END_MS, WAL_READER_WARN_MS } from "../../lib/base/limits.ts";
+import { BACKUP_WAL_FRAMES_MAX, WAL_FRAMES_MAX } from "../../lib/base/limits.ts";
+import { WAL_READER_END_MS, WAL_READER_WARN_MS } from "../../lib/base/limits.ts";
 import type { Clock } from "../../lib/io/clock.ts";
 import { LongReaders, type Reader } from "../../lib/session/long_readers.ts";
 import { Lines } from "../node/lines.ts";
@@ -49,4 +50,30 @@ test("a WAL that is very large makes for less patience", () => {
   expect(ended).toEqual([]);
   look(WAL_READER_WARN_MS);
   expect(ended).toEqual(["0 TRANSACTION_TIMEOUT"]);
+});
+
+test("a backup is told of, and ended for the size of the WAL alone", () => {
+  const lines = new Lines();
+  const ended: string[] = [];
+  let nowMs = 0;
+  let frames = WAL_FRAMES_MAX + 1;
+  const long = new LongReaders({
+    clock: { nowMs: () => nowMs } as Clock,
+    log: lines,
+    readers: () => [{
+      key: "backup 1",
+      sinceMs: 0,
+      sql: "",
+      walFramesMax: BACKUP_WAL_FRAMES_MAX,
+      end: ({ code }) => void ended.push(code),
+    }],
+    walFrames: () => frames,
+  });
+  nowMs = 10 * WAL_READER_END_MS;
+  long.look();
+  expect(lines.with("a reader keeps the WAL").map(({ reader }) => reader)).toEqual(["backup 1"]);
+  expect(ended).toEqual([]);
+  frames = BACKUP_WAL_FRAMES_MAX + 1;
+  long.look();
+  expect(ended).toEqual(["TRANSACTION_TIMEOUT"]);
 });

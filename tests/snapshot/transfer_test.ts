@@ -56,6 +56,8 @@ class Fixture {
   /** Requests after which the source does not vouch any more. */
   vouchesFor = Infinity;
   isMember = true;
+  check: (first: number, pages: Uint8Array, damaged: boolean) => number | undefined = () =>
+    undefined;
   checkpoints = 0;
   readonly #giver: SnapshotGiver;
   node!: TestNode;
@@ -74,6 +76,7 @@ class Fixture {
       clock,
       log: this.lines,
       isMember: () => this.isMember,
+      check: (...pages) => this.check(...pages),
       checkpoint: () => void this.checkpoints++,
       onFatal: (error) => {
         throw error;
@@ -213,4 +216,36 @@ test("a taker that stalls is given up", async () => {
   });
   await until(() => isClosed, "the end of the connection");
   expect(fixture.lines.with("ends a snapshot that it gives")[0]!["reason"]).toContain("nothing");
+});
+
+test("a page that differs is read again, and given once it is repaired", async () => {
+  const fixture = await Fixture.start();
+  const whole = readFileSync(fixture.theirs);
+  const torn = Buffer.from(whole);
+  torn[70 * PAGE_BYTES + 5]! ^= 1;
+  writeFileSync(fixture.theirs, torn);
+  const marked: boolean[] = [];
+  fixture.check = (first, pages, damaged) => {
+    const expected = whole.subarray((first - 1) * PAGE_BYTES).subarray(0, pages.length);
+    if (Buffer.compare(pages, expected) === 0) return undefined;
+    marked.push(damaged);
+    if (damaged) writeFileSync(fixture.theirs, whole);
+    return 71;
+  };
+  expect(await fixture.take()).toBe(70);
+  expect(fixture.isSame).toBe(true);
+  // Not at the first look: a checkpoint may have been writing it.
+  expect(marked).toEqual([false, true]);
+});
+
+test("a damaged page that nobody repairs is not given: the giving ends, and says why", async () => {
+  const fixture = await Fixture.start(300, fastClock(10));
+  fixture.check = (first, pages) =>
+    first <= 71 && 71 < first + pages.length / PAGE_BYTES ? 71 : undefined;
+  expect(await fixture.take()).toBe("failed");
+  const [ends] = fixture.lines.with("ends a snapshot that it gives");
+  expect(ends!["reason"]).toContain("page 71");
+  expect(fixture.lines.with("takes no snapshot").at(-1)!["reason"]).toContain("page 71");
+  // The range before it came, the one with it did not.
+  expect(readFileSync(fixture.ours).length).toBe(64 * PAGE_BYTES);
 });

@@ -310,8 +310,9 @@ static void testOverflow(void){
 
 static void testScrub(void){
   u8 aList[4*300];
+  u8 *aFile;
   i64 a[5];
-  i64 n;
+  i64 n, nByte;
   fill();
   for(i64 pgno=1; pgno<=digestOf(&B).nPage; pgno+=3) damage(&B, pgno, 4096, (int)(pgno*37%4096));
   scrub(&B, a);
@@ -329,6 +330,18 @@ static void testScrub(void){
     }
   }
   CHECK( digestOf(&B).nDamaged==0 && isSameFile(A.zPath, B.zPath) );
+  /* What was read beside SQLite is held against the hashes as well. */
+  aFile = readFile(B.zPath, &nByte);
+  OK(sqlite3_wal_replication_check(B.h, 0, 1, aFile, nByte, 1, &n));
+  CHECK( n==0 );
+  aFile[70*4096+5] ^= 1;
+  OK(sqlite3_wal_replication_check(B.h, 0, 1, aFile, nByte, 0, &n));
+  CHECK( n==71 && digestOf(&B).nDamaged==0 );
+  OK(sqlite3_wal_replication_check(B.h, 0, 71, aFile+70*4096, 4096, 1, &n));
+  CHECK( n==71 && digestOf(&B).nDamaged==1 );
+  CHECK( sqlite3_wal_replication_check(B.h, 0, 1, aFile, 4095, 0, &n)==SQLITE_MISUSE );
+  free(aFile);
+  scrub(&B, a);
   /* A scrub clears what was damaged and is not any more. */
   damage(&B, 50, 4096, 1);
   scrub(&B, a);
