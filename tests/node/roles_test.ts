@@ -186,13 +186,12 @@ async function refusalAt(node: Node): Promise<string> {
   return (await response.json() as { code: string }).code;
 }
 
-test("leadership goes to the next voter when the best one went away unnoticed", async () => {
+test("leadership goes to a voter that is there when another went away unnoticed", async () => {
   const leader = await start({ dir: newFolder() });
   const gone = await start({ dir: newFolder(), join: [leader.address] });
   const other = await start({ dir: newFolder(), join: [leader.address] });
   await waitFor("all vote", async () => (await roles(leader)).join() === "voter,voter,voter");
   await leader.client().execute("CREATE TABLE t(a)");
-  expect(gone.nodeId).toBeLessThan(other.nodeId);
   await gone.stop();
   expect(await post(leader, "/cluster/transfer", {})).toMatchObject({ done: true });
   expect((await view(leader)).role).not.toBe("leader");
