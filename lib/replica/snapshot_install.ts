@@ -29,6 +29,7 @@
  * database. Each of these steps keeps all that was committed, as any change of leader does.
  */
 import { assert } from "../base/assert.ts";
+import { DatabaseError } from "../base/errors.ts";
 import { SNAPSHOT_RETRY_MS } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { RaftLog } from "../log/types.ts";
@@ -285,11 +286,12 @@ export class SnapshotInstall {
   /** As the leader of the log: another voter that answers is to lead, one after another. */
   #handOver(): void {
     const { raft } = this.#options;
-    const { peers, configuration: { voters }, transferTarget } = raft.status();
+    const { id: own, peers, configuration: { voters }, transferTarget } = raft.status();
     if (transferTarget !== undefined) return;
     const heirs = peers.filter((peer) =>
       voters.includes(peer.id) && peer.active && !peer.recovering
     );
+    if (voters.every((id) => id === own)) return this.#host.fail(nobodyLeft());
     const heir = heirs[this.#handovers++ % heirs.length];
     if (heir !== undefined) raft.transfer(heir.id);
   }
@@ -379,4 +381,13 @@ export class SnapshotInstall {
     this.#host.giveBack();
     if (wasHealing) this.#host.healed();
   }
+}
+
+/** The other voters left while this node was healing. */
+function nobodyLeft(): DatabaseError {
+  return new DatabaseError(
+    "CORRUPT",
+    "The database of this node differs from those of the others, and no other voter is left",
+    { hint: "Bring another voter back, or see `dqlite recover`" },
+  );
 }

@@ -11,6 +11,8 @@ const NODES_MAX = 9;
 /** See the file comment. */
 export class Cluster {
   readonly nodes: SimulatedNode[] = [];
+  /** Those that differ from the others, perhaps healed by now. */
+  readonly #differing = new Set<NodeId>();
   readonly #in: Surroundings;
   #lastWrite = 0;
 
@@ -57,7 +59,7 @@ export class Cluster {
   change(): void {
     const { world, settings } = this.#in;
     const leader = this.leading?.running;
-    if (leader === undefined) return;
+    if (leader === undefined || this.#anyDiffers()) return;
     const { configuration } = leader.raft.status();
     const { members, voters, learners } = configuration;
     const gone = members.filter(({ id }) => this.nodes.find((node) => node.id === id)?.lost);
@@ -151,6 +153,20 @@ export class Cluster {
         decides(configuration, (id) => votes.has(id)) &&
         guards(configuration, (id) => sound.has(id))
       );
+  }
+
+  /** A node was found to differ from the others. */
+  differs(id: NodeId): void {
+    this.#differing.add(id);
+  }
+
+  /** Nobody changes the members meanwhile: a voter that differs is of no use as the only one. */
+  #anyDiffers(): boolean {
+    for (const id of this.#differing) {
+      const running = this.nodes.find((node) => node.id === id)?.running;
+      if (running !== undefined && !running.replica.diverged) this.#differing.delete(id);
+    }
+    return this.#differing.size > 0;
   }
 
   /** Whether a node that a leader knows of, and sends the log to, has not made damage good. */

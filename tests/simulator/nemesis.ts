@@ -1,4 +1,6 @@
 /** Brings about the faults that a seed drew, each class at its own times. */
+import { isJoint } from "../../lib/raft/configuration.ts";
+import type { Raft } from "../../lib/raft/raft.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Atlas } from "./atlas.ts";
 import { CHECKPOINT_FILES, START_FILES, WRITE_OPERATIONS } from "./faults.ts";
@@ -162,8 +164,10 @@ export class Nemesis {
    */
   #diverge(): void {
     const { nodes } = this.#cluster;
+    // Nor may a change of the members be under way: it might leave nobody to heal by.
     const areWhole = nodes.filter(({ lost }) => !lost).every(({ running }) =>
-      running !== undefined && !running.replica.diverged && !running.machine.installing
+      running !== undefined && !running.replica.diverged && !running.machine.installing &&
+      isSettled(running.raft)
     );
     const node = this.#running();
     const life = node?.running;
@@ -172,6 +176,7 @@ export class Nemesis {
     if (!life.machine.exists || !voters.some((id) => id !== node.id)) return;
     const leads = life.replica.mode === "leading";
     if (!life.replica.heal(life.replica.appliedIndex)) return;
+    this.#cluster.differs(node.id);
     this.#counters.hit(leads ? "leader found to differ" : "follower found to differ");
     this.#world.tell(node.id, () => "is found to differ");
     const victim = this.#world.chance(700) ? node : this.#cluster.leading;
@@ -434,4 +439,10 @@ export class Nemesis {
     };
     pause();
   }
+}
+
+/** Whether no change of the members is under way, as far as a node knows. */
+function isSettled(raft: Raft): boolean {
+  const { configuration, configurationIndex, commitIndex } = raft.status();
+  return configurationIndex <= commitIndex && !isJoint(configuration);
 }

@@ -19,16 +19,16 @@ export const SNAPSHOTS: readonly Mutant[] = [
   ]),
   mutant("a snapshot replaces what is newer", [
     INSTALL,
-    "    return Math.max(1, log.baseIndex, isAhead || machine.installing ? 1 : appliedIndex);",
-    "    return Math.max(1, log.baseIndex, isAhead || machine.installing ? 1 : 0);",
+    "    return Math.max(1, log.baseIndex, mayGoBack ? 1 : appliedIndex);",
+    "    return Math.max(1, log.baseIndex, mayGoBack ? 1 : 0);",
   ], [
     INSTALL,
     "    if (!raft.lacksSnapshot || base.index < this.#least()) return",
     "    if (base.index < 1) return",
   ], [
     INSTALL,
-    "        if (!raft.lacksSnapshot) return this.#abandon();\n",
-    "",
+    "      if (raft.lacksSnapshot) this.#copy(proceed);\n      else this.#abandon();",
+    "      this.#copy(proceed);",
   ]),
   mutant("a snapshot comes without its configuration", [
     "lib/raft/state.ts",
