@@ -19,6 +19,8 @@ export interface BackupFileOptions {
   readonly replace: boolean;
   /** Whether SQLite looks for damage in the file before it gets its name. */
   readonly verify: boolean;
+  /** The name of the database; undefined for the first one. */
+  readonly database?: string | undefined;
   /** Whether the node may give what it has without asking a leader. */
   readonly stale: boolean;
   /** Told how much of the file is there. */
@@ -66,7 +68,9 @@ export async function writeBackup(options: BackupFileOptions): Promise<BackupSum
 }
 
 async function writeOnce(options: BackupFileOptions, file: NewFile): Promise<BackupSummary> {
-  const stream = await options.calls.open(`cluster/backup?sha256${options.stale ? "&stale" : ""}`);
+  const { stale, database } = options;
+  const named = database === undefined ? "" : `&db=${encodeURIComponent(database)}`;
+  const stream = await options.calls.open(`cluster/backup?sha256${stale ? "&stale" : ""}${named}`);
   const index = header(stream, "x-dqlite-index");
   const pages = header(stream, "x-dqlite-pages");
   const sizeBytes = pages * header(stream, "x-dqlite-page-size");

@@ -47,12 +47,17 @@ export class Node {
     return new Node(member, { sessions, operations, stack: stack.move() });
   }
 
-  /** A client of the cluster that asks this node first, without a socket in between. */
-  client(): ClusterClient {
+  /**
+   * A client of the cluster that asks this node first, without a socket in between.
+   *
+   * @param options.database The name of a database; `main` by default.
+   */
+  client(options: { readonly database?: string } = {}): ClusterClient {
     return localClient({
       httpUrl: this.httpUrl,
       sessions: this.#sessions,
       clusterStatus: () => this.#operations.clusterStatus(),
+      ...options,
     }, randomU32());
   }
 

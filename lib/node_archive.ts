@@ -9,7 +9,8 @@ import type { RaftLog } from "./log/types.ts";
 import type { Log } from "./observe/log.ts";
 import type { LogIndex } from "./raft/types.ts";
 import type { Replica } from "./replica/replica.ts";
-import { databasePath, type SqliteMachine } from "./replica/sqlite_machine.ts";
+import { databasePath } from "./replica/database_paths.ts";
+import type { SqliteMachine } from "./replica/sqlite_machine.ts";
 import type { Maintenance } from "./session/maintenance.ts";
 import { PageFile } from "./snapshot/page_file.ts";
 

@@ -15,6 +15,8 @@ import type { PipelineBody } from "./wire/hrana/types.ts";
 export interface LocalNode {
   readonly httpUrl: string;
   readonly sessions: Sessions;
+  /** The name of a database; undefined for the first one. */
+  readonly database?: string | undefined;
   clusterStatus(): ClusterStatus;
 }
 
@@ -22,21 +24,25 @@ export interface LocalNode {
 export function localClient(node: LocalNode, seed: number): ClusterClient {
   const random: Random = new SeededRandom(seed);
   const transport = new LocalTransport(node);
-  return new ClusterClient({ urls: [node.httpUrl] }, { transport, clock: systemClock, random });
+  const { database } = node;
+  const options = { urls: [node.httpUrl], ...database !== undefined && { database } };
+  return new ClusterClient(options, { transport, clock: systemClock, random });
 }
 
 class LocalTransport implements PipelineTransport {
   readonly #node: LocalNode;
-  readonly #remote = httpTransport((url, init) => globalThis.fetch(url, init));
+  readonly #remote: PipelineTransport;
 
   constructor(node: LocalNode) {
     this.#node = node;
+    this.#remote = httpTransport((url, init) => globalThis.fetch(url, init), node.database);
   }
 
   async send(url: string, body: PipelineBody, signal: AbortSignal): Promise<PipelineReply> {
     if (!this.#isLocal(url)) return await this.#remote.send(url, body, signal);
+    const { sessions, database } = this.#node;
     try {
-      const { baton, results } = await this.#node.sessions.pipeline(body);
+      const { baton, results } = await sessions.pipeline({ ...body, database });
       const parsed = results.map((json) => JSON.parse(jsonText(json)));
       return { baton, baseUrl: undefined, results: parsed };
     } catch (error) {

@@ -4,6 +4,7 @@ import type { Disk } from "./io/disk.ts";
 import { randomToken } from "./io/entropy.ts";
 import type { Replica } from "./replica/replica.ts";
 import { Backups } from "./session/backups.ts";
+import type { Databases } from "./session/databases.ts";
 import type { Maintenance } from "./session/maintenance.ts";
 import { Restores } from "./session/restores.ts";
 import type { SessionManager } from "./session/session_manager.ts";
@@ -13,6 +14,7 @@ import type { WorkerPool } from "./session/worker_pool.ts";
 export interface CopiesParts {
   readonly replica: Replica;
   readonly maintenance: Maintenance;
+  readonly databases: Databases;
   readonly sessions: SessionManager;
   readonly pool: WorkerPool;
   readonly clock: Clock;
@@ -25,13 +27,18 @@ export interface CopiesPlace {
   readonly leaderUrl: () => string | undefined;
 }
 
-/** Backups of the node's database, and restores into it. */
+/** Backups of the node's databases, and restores into them. */
 export function newCopies(
   parts: CopiesParts,
   place: CopiesPlace,
 ): { readonly backups: Backups; readonly restores: Restores } {
   return {
     backups: new Backups({ ...parts, ...place }),
-    restores: new Restores({ ...parts, ...place, randomToken }),
+    restores: new Restores({
+      ...parts,
+      ...place,
+      randomToken,
+      acquire: (name) => parts.databases.acquireOrMake(name),
+    }),
   };
 }

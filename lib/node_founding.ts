@@ -23,9 +23,14 @@ import { openFolder } from "./io/folder.ts";
 import { SegmentLog } from "./log/segment_log.ts";
 import { initialConfiguration } from "./raft/configuration.ts";
 import type { Entry, Member } from "./raft/types.ts";
-import { DATABASE_ID } from "./replica/sqlite_machine.ts";
 import { chunkPagesMax, encodeChunk } from "./wire/chunk.ts";
-import { encodeCreate, encodeFrames, FRAMES_HEADER_BYTES } from "./wire/command.ts";
+import {
+  encodeCreate,
+  encodeFrames,
+  FRAMES_HEADER_BYTES,
+  MAIN_DATABASE_ID,
+  MAIN_DATABASE_NAME,
+} from "./wire/command.ts";
 
 /** Where SQLite takes its locks: the page there holds nothing (file format, §1.3.3). */
 const LOCK_OFFSET = 0x4000_0000;
@@ -172,7 +177,7 @@ function emptyDatabase(
     library,
     content && { pageSize: content.reader.pageSizeBytes, encoding: content.encoding },
   );
-  const payload = encodeCreate(DATABASE_ID, "main", image);
+  const payload = encodeCreate(MAIN_DATABASE_ID, MAIN_DATABASE_NAME, image);
   return [
     { index: 1, term: 1, type: "configuration", configuration: initialConfiguration([member]) },
     { index: 2, term: 1, type: "command", payload, checksum: crc32c(payload) },
@@ -205,7 +210,7 @@ function* payloads(reader: PageReader): Generator<Uint8Array<ArrayBuffer>> {
       continues: !first,
       databasePages: last ? databasePages : undefined,
     });
-    yield encodeFrames(buffer, bytes, { databaseId: DATABASE_ID, first, last });
+    yield encodeFrames(buffer, bytes, { databaseId: MAIN_DATABASE_ID, first, last });
     part = reader.next(count * pageSizeBytes);
   }
 }

@@ -14,12 +14,14 @@ import type {
   CheckpointReport,
   ClusterStatus,
   DatabaseDigest,
+  DatabaseSummary,
   Leadership,
   Operations,
   Readiness,
   ScrubRound,
 } from "./server/types.ts";
 import type { Backup, Backups } from "./session/backups.ts";
+import type { Databases } from "./session/databases.ts";
 import type { Maintenance } from "./session/maintenance.ts";
 import type { Restores } from "./session/restores.ts";
 
@@ -31,6 +33,7 @@ export interface RunningParts {
   readonly machine: SqliteMachine;
   readonly membership: Membership;
   readonly maintenance: Maintenance;
+  readonly databases: Databases;
   readonly backups: Backups;
   readonly restores: Restores;
   readonly integrity: NodeIntegrity;
@@ -147,17 +150,37 @@ export class NodeOperations implements Operations, Leadership {
     return this.running().membership.transfer(id);
   }
 
+  async databases(): Promise<DatabaseSummary[]> {
+    return (await this.running().databases.list()).map(({ name, id }) => ({ name, id }));
+  }
+
+  async createDatabase(name: string): Promise<DatabaseSummary> {
+    const { id } = await this.running().databases.create(name);
+    return { name, id };
+  }
+
+  dropDatabase(name: string): Promise<void> {
+    return this.running().databases.drop(name);
+  }
+
   async checkpoint(): Promise<CheckpointReport> {
     const { index } = await this.running().maintenance.checkpoint();
     return { index };
   }
 
-  digest(): Promise<DatabaseDigest> {
-    return this.running().maintenance.digest();
+  async digest(name: string | undefined): Promise<DatabaseDigest> {
+    const { databases, maintenance } = this.running();
+    const { database, letGo } = databases.acquire(name);
+    try {
+      return await maintenance.digest(database);
+    } finally {
+      letGo();
+    }
   }
 
-  async backup(options: { readonly stale: boolean }): Promise<Backup> {
-    return await this.running().backups.begin(options);
+  async backup(name: string | undefined, { stale }: { readonly stale: boolean }): Promise<Backup> {
+    const { databases, backups } = this.running();
+    return await backups.begin({ stale, acquire: () => databases.acquire(name) });
   }
 
   restores(): Restores {

@@ -10,7 +10,6 @@ import { type Random, SeededRandom } from "./base/random.ts";
 import { VERSION } from "./base/version.ts";
 import { Membership } from "./cluster/membership.ts";
 import { Roster } from "./cluster/roster.ts";
-import { ReplicaHandle } from "./database/replica_handle.ts";
 import { parseAddress } from "./io/address.ts";
 import { systemClock } from "./io/clock.ts";
 import type { Disk } from "./io/disk.ts";
@@ -30,6 +29,7 @@ import { NodeArchive, type NodeArchiveParts } from "./node_archive.ts";
 import { answerControl, keepInTouch } from "./node_control.ts";
 import { newCopies } from "./node_copies.ts";
 import { enterCluster } from "./node_entry.ts";
+import { newDatabases, newMachine } from "./node_databases.ts";
 import { NodeIntegrity } from "./node_integrity.ts";
 import { NodeOperations } from "./node_operations.ts";
 import type { NodeOptions } from "./node_options.ts";
@@ -39,14 +39,15 @@ import { NodeUpkeep, type UpkeepOptions } from "./node_upkeep.ts";
 import { type Log, silentLog } from "./observe/log.ts";
 import type { Raft } from "./raft/raft.ts";
 import type { Member, NodeId } from "./raft/types.ts";
-import { ClaimPace } from "./replica/claim_pace.ts";
 import { Replica } from "./replica/replica.ts";
 import type { ReplicaOptions } from "./replica/replica_options.ts";
 import { knownCommitIndex } from "./replica/snapshot_install.ts";
-import { databasePath, SqliteMachine } from "./replica/sqlite_machine.ts";
+import { databasePath } from "./replica/database_paths.ts";
+import type { SqliteMachine } from "./replica/sqlite_machine.ts";
 import { limitTransactions } from "./replica/transaction_limit.ts";
 import { Server } from "./server/server.ts";
-import { BriefRunner } from "./session/brief_runner.ts";
+import { BriefRunners } from "./session/brief_runners.ts";
+import type { Databases } from "./session/databases.ts";
 import { Maintenance } from "./session/maintenance.ts";
 import { SessionManager } from "./session/session_manager.ts";
 import { type SpawnWorker, WorkerPool } from "./session/worker_pool.ts";
@@ -106,7 +107,8 @@ export class NodeStarter {
   #upkeep: NodeUpkeep | undefined;
   #integrity: NodeIntegrity | undefined;
   #pool: WorkerPool | undefined;
-  #brief: BriefRunner | undefined;
+  #brief: BriefRunners | undefined;
+  #databases: Databases | undefined;
   #sessions: SessionManager | undefined;
   #machine: SqliteMachine | undefined;
   #archive: NodeArchive | undefined;
@@ -202,28 +204,24 @@ export class NodeStarter {
   }): Promise<void> {
     const { folder, log, transport, sessions, operations } = parts;
     const library = await this.#edges.openLibrary();
-    const machine = new SqliteMachine({
-      disk: this.#disk,
-      folder: folder.path,
-      openHandle: (path) => ReplicaHandle.open(library, path),
-      claimPace: new ClaimPace(() => this.#clock.nowMs()),
-      wallMs: () => this.#clock.wallMs(),
-      onDiverged: (claim, own) => this.#integrity?.differs(claim, own),
-    });
+    const clock = this.#clock;
+    const later = { databases: () => this.#databases, integrity: () => this.#integrity };
+    const files = { library, disk: this.#disk, folder: folder.path };
+    const machine = newMachine({ ...files, ...later, clock });
     this.#machine = machine;
     this.#tellMended(machine.mended);
     // Closes a file that SQLite must have closed before.
     this.#stack.defer(() => this.#upkeep?.close());
     this.#stack.defer(() => this.#archive?.close());
-    this.#stack.defer(() => machine.close());
+    this.#stack.defer(() => machine.closeAll());
     const { transactionBytesMax: bytesMax } = this.#options;
     const limited = { machine, clock: this.#clock, disk: this.#disk, folder: folder.path };
     const onFailure = (error: Error) => this.#fail(error);
     this.#stack.defer(limitTransactions({ ...limited, bytesMax, onFailure }));
     const pool = this.#newPool(library.path, folder.path, sessions);
     this.#pool = pool;
-    const clock = this.#clock;
-    const brief = new BriefRunner({ library, databasePath: databasePath(folder.path), clock });
+    const pathOf = (id: number) => databasePath(folder.path, id);
+    const brief = new BriefRunners({ library, pathOf, clock });
     this.#brief = brief;
     this.#stack.defer(() => brief.reset());
     this.#stack.defer(() => pool.terminate());
@@ -245,12 +243,15 @@ export class NodeStarter {
     const onFatal = (error: Error) => this.#fail(error);
     const maintenance = new Maintenance({ ...core, machine, sessions, pool, onFatal });
     this.#maintenance = maintenance;
+    const named = { ...core, machine, sessions, pool, folder: folder.path };
+    const databases = newDatabases(named, library, maintenance);
+    this.#databases = databases;
     const leaderUrl = () => operations.leaderUrl();
     const copies = newCopies(
-      { ...core, maintenance, sessions, pool, disk: this.#disk },
+      { ...core, maintenance, databases, sessions, pool, disk: this.#disk },
       { folder: folder.path, leaderUrl },
     );
-    const running = { clusterId, raft, replica, machine, membership, maintenance };
+    const running = { clusterId, raft, replica, machine, membership, maintenance, databases };
     const edges = { network: this.#network, clock, log: this.#log, onFatal };
     const takenPages = () => snapshots.writtenPages;
     this.#integrity = new NodeIntegrity({ ...running, ...edges, raftLog: log, pool, takenPages });
@@ -263,7 +264,8 @@ export class NodeStarter {
     replica.start();
     membership.start();
     this.#stack.defer(() => this.#handOver(membership, raft));
-    upkeep.start({ replica, maintenance, sessions, backups: copies.backups });
+    const { backups } = copies;
+    upkeep.start({ replica, maintenance, sessions, databases, backups });
     this.#stack.defer(() => upkeep.stop());
     this.#integrity.start();
     this.#stack.defer(() => this.#integrity?.stop());
@@ -306,6 +308,7 @@ export class NodeStarter {
       replica: () => operations.running().replica,
       pool: () => this.#pool!,
       brief: () => this.#brief!,
+      databases: () => operations.running().databases,
       clock: this.#clock,
       randomToken,
       leaderUrl: () => operations.leaderUrl(),

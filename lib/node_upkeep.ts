@@ -17,9 +17,11 @@ import { compactLog } from "./replica/compaction.ts";
 import { LogPins } from "./replica/log_pins.ts";
 import type { Replica } from "./replica/replica.ts";
 import { SnapshotSource } from "./replica/snapshot_source.ts";
-import { databasePath, type SqliteMachine } from "./replica/sqlite_machine.ts";
+import { databasePath } from "./replica/database_paths.ts";
+import type { SqliteMachine } from "./replica/sqlite_machine.ts";
 import type { Backups } from "./session/backups.ts";
 import { LongReaders } from "./session/long_readers.ts";
+import type { Databases } from "./session/databases.ts";
 import type { Maintenance } from "./session/maintenance.ts";
 import type { SessionManager } from "./session/session_manager.ts";
 import { SnapshotGiver } from "./snapshot/snapshot_giver.ts";
@@ -56,6 +58,7 @@ export interface UpkeepOptions {
 
 /** The parts that are made after it. */
 export interface UpkeepParts {
+  readonly databases: Databases;
   readonly replica: Replica;
   readonly maintenance: Maintenance;
   readonly sessions: SessionManager;
@@ -79,19 +82,21 @@ export class NodeUpkeep {
 
   constructor(options: UpkeepOptions) {
     this.#options = options;
-    const path = databasePath(options.folder);
-    this.snapshots = new SnapshotTaker({ ...options, path });
+    this.snapshots = new SnapshotTaker(options);
   }
 
   /** Begins. */
-  start({ replica, maintenance, sessions, backups }: UpkeepParts): void {
+  start({ replica, maintenance, sessions, databases, backups }: UpkeepParts): void {
     const { raft, raftLog, machine, disk, folder, clock, log, onFatal } = this.#options;
     const { readerWarnMs, readerEndMs } = this.#options.storage ?? {};
     this.#readers = new LongReaders({
       clock,
       log,
-      readers: () => [...sessions.readers(), ...backups.readers()],
-      walFrames: () => machine.walFrames(),
+      readers: () => {
+        const readers = [...sessions.readers(), ...backups.readers()];
+        return readers.filter(({ databaseId }) => maintenance.heldWals.has(databaseId));
+      },
+      walFrames: (databaseId) => machine.walFrames(databaseId),
       warnMs: readerWarnMs,
       endMs: readerEndMs,
     });
@@ -99,19 +104,21 @@ export class NodeUpkeep {
     this.#giver = new SnapshotGiver({
       source: new SnapshotSource({ raft, log: raftLog, machine, replica, pins, clock }),
       disk,
-      path: databasePath(folder),
+      pathOf: (id) => databasePath(folder, id),
+      isOpen: (id) => machine.isOpen(id),
+      databases: () => machine.catalog,
       clock,
       log,
       isMember: (id) => raft.status().configuration.members.some((member) => member.id === id),
-      check: (first, pages, damaged) => {
-        const page = machine.checkPages(first, pages, damaged);
+      check: (id, first, pages, damaged) => {
+        const page = machine.checkPages(first, pages, damaged, id);
         if (page !== undefined && damaged) this.#options.onDamage();
         return page;
       },
       checkpoint: () => void this.#checkpoint(maintenance),
       onFatal,
     });
-    this.#poll(maintenance);
+    this.#poll(maintenance, databases);
   }
 
   /** Serves a node that wants the pages of the database. */
@@ -131,25 +138,27 @@ export class NodeUpkeep {
     this.#giver?.close();
   }
 
-  #poll(maintenance: Maintenance): void {
+  #poll(maintenance: Maintenance, databases: Databases): void {
     this.#cancelPoll = this.#options.clock.after(POLL_MS, () => {
-      const isDue = this.#isDue();
-      void (isDue ? this.#checkpoint(maintenance) : Promise.resolve()).then(() => {
+      const isDue = this.#isDue(maintenance);
+      void (isDue ? this.#checkpoint(maintenance) : Promise.resolve()).then(async () => {
         if (this.#isStopped) return;
-        if (isDue && maintenance.walHeldSinceMs !== undefined) this.#readers?.look();
+        if (isDue && maintenance.heldWals.size > 0) this.#readers?.look();
         this.#compact();
-        this.#poll(maintenance);
+        await databases.closeRested();
+        if (!this.#isStopped) this.#poll(maintenance, databases);
       });
     });
   }
 
-  #isDue(): boolean {
+  #isDue({ isUnfinished }: Maintenance): boolean {
     const { machine, storage } = this.#options;
     const { checkpointFrames = CHECKPOINT_FRAMES, checkpointLogBytes = CHECKPOINT_LOG_BYTES } =
       storage ?? {};
     // One that was begun and not completed is made good, even if little is left to copy.
-    if (machine.consistentIndex > machine.checkpointIndex) return true;
-    return machine.uncopiedFrames() >= checkpointFrames || this.#logGrowth() >= checkpointLogBytes;
+    if (isUnfinished || machine.hasGone) return true;
+    const isLong = (id: number) => machine.uncopiedFrames(id) >= checkpointFrames;
+    return machine.dirtyIds().some(isLong) || this.#logGrowth() >= checkpointLogBytes;
   }
 
   /** Bytes that the log grew by since the last checkpoint. */

@@ -27,6 +27,8 @@ export interface RestoreFileOptions {
   readonly urls: readonly string[];
   /** The file; it is not changed. */
   readonly path: string;
+  /** The name of the database that `client` is connected to; undefined for the first one. */
+  readonly database?: string | undefined;
   /** Whether a database that holds something is replaced. */
   readonly force: boolean;
   /** Told how much of the file was sent. */
@@ -149,9 +151,9 @@ async function send(options: RestoreFileOptions, file: Connection): Promise<Rest
 }
 
 async function begin(options: RestoreFileOptions, reader: PageReader): Promise<Transfer> {
-  const { calls, client, urls, force } = options;
+  const { calls, client, urls, force, database } = options;
   const { pages, pageSizeBytes } = reader;
-  const body = JSON.stringify({ pages, pageSizeBytes, force });
+  const body = JSON.stringify({ database, pages, pageSizeBytes, force });
   const leader = client.leaderUrl;
   let last: unknown;
   for (const url of new Set(leader === undefined ? urls : [leader, ...urls])) {

@@ -11,7 +11,7 @@ import { randomHex } from "../io/entropy.ts";
 import type { RaftLog } from "../log/types.ts";
 import type { LogIndex } from "../raft/types.ts";
 import { boundaryIndex } from "../replica/batch_boundary.ts";
-import { DATABASE_ID } from "../replica/sqlite_machine.ts";
+import { MAIN_DATABASE_ID } from "../wire/command.ts";
 import type { StateMachine } from "../replica/state_machine.ts";
 import type { PageFile } from "../snapshot/page_file.ts";
 import { type BaseHead, encodeBaseHead, encodePagesHead } from "../wire/archive.ts";
@@ -73,7 +73,7 @@ export class BaseMaker {
       const timeMs = await this.#options.archived(fuzzyIndex);
       this.#require(from.index);
       const { pageBytes: pageSizeBytes } = file;
-      const database = { id: DATABASE_ID, name: DATABASE_NAME, pageSizeBytes, pages, parts };
+      const database = { id: MAIN_DATABASE_ID, name: DATABASE_NAME, pageSizeBytes, pages, parts };
       const { index, chain } = from;
       head = { id, index, fuzzyIndex, chain, timeMs, databases: [database] };
     } catch (error) {
@@ -105,7 +105,7 @@ export class BaseMaker {
       if (count > 0) {
         const head = encodePagesHead({
           baseId,
-          databaseId: DATABASE_ID,
+          databaseId: MAIN_DATABASE_ID,
           pageSizeBytes: file.pageBytes,
           firstPage,
           count,

@@ -13,7 +13,8 @@ import { ReplicaHandle } from "../database/replica_handle.ts";
 import type { Disk } from "../io/disk.ts";
 import type { Entry, LogIndex } from "../raft/types.ts";
 import { writeCheckpoint } from "../replica/checkpoint_record.ts";
-import { DATABASE_ID, databasePath, SqliteMachine } from "../replica/sqlite_machine.ts";
+import { databasePath } from "../replica/database_paths.ts";
+import { SqliteMachine } from "../replica/sqlite_machine.ts";
 import {
   type BaseHead,
   decodeBaseHead,
@@ -24,7 +25,7 @@ import {
 } from "../wire/archive.ts";
 import { entriesKey, pagesKey } from "../wire/archive_keys.ts";
 import { type Chain, CHAIN_START, chainEquals } from "../wire/chain.ts";
-import { decodeCommand } from "../wire/command.ts";
+import { decodeCommand, MAIN_DATABASE_ID } from "../wire/command.ts";
 import { ahead } from "./ahead.ts";
 import { BatchSpool } from "./batch_spool.ts";
 import type { BaseObject, Catalog, EntriesObject } from "./catalog.ts";
@@ -117,7 +118,7 @@ async function takeBase(options: RebuildOptions, start: BaseObject): Promise<Bas
     throw damaged(place, "holds another base than its name says");
   }
   const [database] = databases;
-  if (databases.length !== 1 || database!.id !== DATABASE_ID) {
+  if (databases.length !== 1 || database!.id !== MAIN_DATABASE_ID) {
     throw damaged(place, `holds ${databases.length} databases, which this version does not know`);
   }
   const { pages, pageSizeBytes, parts } = database!;
@@ -205,7 +206,7 @@ class Replay implements Disposable {
         handle.learnHashes();
         return handle;
       },
-      onDiverged: ({ index }) => {
+      onDiverged: (_id, { index }) => {
         // Before that the pages of a base are of different moments.
         if (index >= (base?.head.fuzzyIndex ?? 0)) this.#diverged ??= index;
       },
@@ -250,22 +251,21 @@ class Replay implements Disposable {
     }
     this.#checkpoint();
     const { verifiedIndex } = machine;
-    machine.close();
+    machine.closeAll();
     const path = databasePath(this.#options.folder);
     return { path, index: this.#index, timeMs: this.#timeMs, verifiedIndex };
   }
 
   [Symbol.dispose](): void {
-    this.#machine.close();
+    this.#machine.closeAll();
     this.#spool[Symbol.dispose]();
   }
 
   #apply(place: ObjectPlace, entry: Entry): void {
     if (entry.type !== "command") return;
     const command = decodeCommand(entry.payload);
-    if (command.databaseId !== DATABASE_ID) {
-      throw damaged(place, `has the database ${command.databaseId}, which is not known here`);
-    }
+    // An archive restores the first database; base images hold no other.
+    if (command.databaseId !== MAIN_DATABASE_ID) return;
     const { databaseId } = command;
     if (command.type === "frames" && command.first) this.#spool.forget(databaseId);
     if (command.type === "frames" && !command.last) {

@@ -53,6 +53,10 @@ export const ERROR_CODES = {
   ARGS_INVALID: "rejected",
   /** Positional and named arguments at once. */
   ARGS_BOTH_POSITIONAL_AND_NAMED: "rejected",
+  /** A name that no database can have. */
+  DATABASE_NAME: "rejected",
+  /** There is no database of that name, or it was dropped. */
+  DATABASE_UNKNOWN: "rejected",
   /** A statement that replication forbids, such as ATTACH of a file. */
   BLOCKED: "rejected",
   /** An option, flag or setting that is not valid. */

@@ -188,6 +188,12 @@ export const PROXY_QUEUE_MAX = 4_096;
 export const PROXY_IDLE_MS = 30_000;
 /** Time the leader has to answer once it is known that another node leads. */
 export const PROXY_STALE_LEADER_MS = 3_000;
+/** Databases of one cluster. */
+export const DATABASES_MAX = 4_096;
+/** Databases that are open on a node, beyond which those used least recently are closed. */
+export const DATABASES_OPEN_MAX = 64;
+/** Databases that may be open while others are being closed. */
+export const DATABASES_OPEN_LIMIT = 192;
 /** Frames in a database's WAL above which a checkpoint is due. */
 export const CHECKPOINT_FRAMES = 4_096;
 /** Frames that a checkpoint may leave to copy while writers wait; more are copied before. */

@@ -28,6 +28,7 @@ export async function backup(
       disk: new NodeDisk(),
       calls: newCalls(settings.url, interruptOf(program)),
       path,
+      database: settings.db,
       replace: settings.force,
       verify: !settings.noVerify,
       stale: settings.stale,

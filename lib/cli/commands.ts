@@ -1,6 +1,7 @@
 import type { Command } from "./command.ts";
 import {
   BACKUP_OPTIONS,
+  DATABASES_OPTIONS,
   DEMO_OPTIONS,
   DUMP_OPTIONS,
   INSPECT_OPTIONS,
@@ -25,6 +26,13 @@ export const COMMANDS: readonly Command[] = [
     options: SHELL_OPTIONS,
     rest: { name: "SQL", description: "statements and dot-commands to run, each an argument" },
     run: async (call) => (await import("./shell.ts")).shell(call),
+  }),
+  command({
+    name: "databases",
+    summary: "list the databases of a running cluster, make one, or drop one",
+    options: DATABASES_OPTIONS,
+    rest: { name: "CHANGE", description: "create NAME, or drop NAME, with all that it holds" },
+    run: async (call) => (await import("./databases.ts")).databases(call),
   }),
   command({
     name: "backup",

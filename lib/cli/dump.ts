@@ -41,6 +41,7 @@ export async function dump(
       disk,
       calls: newCalls(settings.url, signal),
       path: copy,
+      database: settings.db,
       replace: false,
       stale: false,
       // Its checksum holds, and the dump reads all of it.

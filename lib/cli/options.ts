@@ -200,6 +200,15 @@ export const SERVE_OPTIONS = {
   config: CONFIG,
 } as const satisfies OptionTable;
 
+const DATABASE = {
+  name: "db",
+  type: "text",
+  placeholder: "NAME",
+  env: "DQLITE_DB",
+  description: "name of the database (default: main)",
+  schema: z.string().min(1, { error: "must be a name, not an empty text" }).optional(),
+} as const satisfies Option;
+
 /** Options of `dqlite shell`. */
 export const SHELL_OPTIONS = {
   url: {
@@ -211,6 +220,7 @@ export const SHELL_OPTIONS = {
     description: "HTTP address of one node or several; the leader is found from there",
     schema: z.array(httpUrl).min(1, { error: "must name at least one node" }),
   },
+  db: DATABASE,
   mode: {
     name: "mode",
     type: "text",
@@ -349,6 +359,7 @@ const NODES_URL = {
 /** Options of `dqlite backup`. */
 export const BACKUP_OPTIONS = {
   url: NODES_URL,
+  db: DATABASE,
   force: FORCE,
   noVerify: NO_VERIFY,
   stale: {
@@ -364,6 +375,7 @@ export const BACKUP_OPTIONS = {
 /** Options of `dqlite restore`. */
 export const RESTORE_OPTIONS = {
   url: NODES_URL,
+  db: { ...DATABASE, description: "name of the database; made when missing (default: main)" },
   archive: {
     ...SERVE_OPTIONS.archive,
     // The variable of `serve` does not say that a file is not meant.
@@ -416,7 +428,14 @@ export const RESTORE_OPTIONS = {
 /** Options of `dqlite dump`. */
 export const DUMP_OPTIONS = {
   url: NODES_URL,
+  db: DATABASE,
   force: FORCE,
+  config: CONFIG,
+} as const satisfies OptionTable;
+
+/** Options of `dqlite databases`. */
+export const DATABASES_OPTIONS = {
+  url: NODES_URL,
   config: CONFIG,
 } as const satisfies OptionTable;
 
@@ -430,6 +449,7 @@ export const ALL_OPTIONS: readonly OptionTable[] = [
   BACKUP_OPTIONS,
   RESTORE_OPTIONS,
   DUMP_OPTIONS,
+  DATABASES_OPTIONS,
 ];
 
 function flag() {

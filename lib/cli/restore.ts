@@ -37,10 +37,17 @@ async function put(
   path: string,
   { settings, program }: Call<typeof RESTORE_OPTIONS>,
 ): Promise<number> {
-  if (settings.dir !== undefined) return await found(path, settings.dir, program);
+  if (settings.dir !== undefined) {
+    if (settings.db === undefined) return await found(path, settings.dir, program);
+    throw new DatabaseError(
+      "CONFIG",
+      "A new cluster begins with main: --db does not go with --dir",
+    );
+  }
   const progress = newProgress(program);
   const calls = newCalls(settings.url, interruptOf(program));
-  const client = connect({ urls: settings.url });
+  const { db } = settings;
+  const client = connect({ urls: settings.url, ...db !== undefined && { database: db } });
   try {
     const { url, index, sizeBytes } = await restoreFile({
       disk: new NodeDisk(),
@@ -48,6 +55,7 @@ async function put(
       calls,
       urls: settings.url,
       path,
+      database: db,
       force: settings.force,
       onProgress: (done, whole) => progress.show("restore", done, whole),
     });

@@ -7,6 +7,7 @@ import { complete, type Names } from "../shell/complete.ts";
 import { History, HISTORY_MAX, type HistoryFile } from "../shell/history.ts";
 import { databaseNames, runInteractive } from "../shell/interactive.ts";
 import { Shell } from "../shell/shell.ts";
+import { newCalls } from "./backup.ts";
 import { type Call, EXIT } from "./command.ts";
 import type { SHELL_OPTIONS } from "./options.ts";
 
@@ -17,9 +18,17 @@ const HISTORY_FILE = ".dqlite_history";
 export async function shell(call: Call<typeof SHELL_OPTIONS>): Promise<number> {
   const { settings, rest, program } = call;
   const interactive = rest.length === 0 && isInteractive();
-  const client = connect({ urls: settings.url, timeoutMs: settings.timeout * 1000 });
+  const connectTo = (database: string | undefined) =>
+    connect({
+      urls: settings.url,
+      timeoutMs: settings.timeout * 1000,
+      ...database !== undefined && { database },
+    });
+  const calls = newCalls(settings.url, new AbortController().signal);
   const shell = new Shell({
-    client,
+    connect: connectTo,
+    database: settings.db,
+    listDatabases: () => calls.databases(),
     interactive,
     settings: {
       mode: settings.mode ?? (interactive ? "box" : "list"),
@@ -40,7 +49,6 @@ export async function shell(call: Call<typeof SHELL_OPTIONS>): Promise<number> {
     return await asScript(shell, rest);
   } finally {
     shell.close();
-    client.close();
   }
 }
 

@@ -6,6 +6,8 @@ import {
 } from "../base/limits.ts";
 import { type Random, SeededRandom } from "../base/random.ts";
 import { type Clock, systemClock } from "../io/clock.ts";
+import { MAIN_DATABASE_NAME } from "../wire/command.ts";
+import { isDatabaseName } from "../wire/database_name.ts";
 import type { StreamRequest } from "../wire/hrana/types.ts";
 import { batchOutcomes, batchRequests, transactionResults, transactionSteps } from "./batch.ts";
 import { asObject, decodeResponse, decodeResult } from "./decode.ts";
@@ -34,6 +36,8 @@ import type {
 export interface ConnectOptions {
   /** HTTP addresses of one node or several. One that runs is enough to find the others. */
   readonly urls: string | readonly string[];
+  /** The name of a database, which is made when it is used first. @default {"main"} */
+  readonly database?: string;
   /** The form of integers in results. @default {"number"} */
   readonly intMode?: IntMode;
   /** Milliseconds a call may take, failover included. @default {30000} */
@@ -68,7 +72,7 @@ export function connect(options: ConnectOptions): ClusterClient {
   const fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
   return new ClusterClient({ ...options, urls: checkedUrls(options.urls) }, {
-    transport: httpTransport(fetch),
+    transport: httpTransport(fetch, checkedDatabase(options.database)),
     clock: systemClock,
     random: new SeededRandom(seed),
   });
@@ -78,6 +82,8 @@ export function connect(options: ConnectOptions): ClusterClient {
 export class ClusterClient implements Client {
   /** How it talks to nodes. */
   readonly protocol = "http";
+  /** The name of the database. */
+  readonly database: string;
   readonly #seeds: readonly string[];
   readonly #intMode: IntMode;
   readonly #timeoutMs: number;
@@ -92,6 +98,7 @@ export class ClusterClient implements Client {
    */
   constructor(options: ClientOptions, parts: ClientParts) {
     this.#seeds = typeof options.urls === "string" ? [options.urls] : options.urls;
+    this.database = options.database ?? MAIN_DATABASE_NAME;
     this.#intMode = checkedIntMode(options.intMode ?? "number");
     this.#timeoutMs = checkedTimeout(options.timeoutMs ?? CLIENT_TIMEOUT_MS);
     this.#parts = parts;
@@ -259,6 +266,14 @@ function checkedUrls(urls: string | readonly string[]): readonly string[] {
     );
   }
   return given;
+}
+
+function checkedDatabase(name: string | undefined): string | undefined {
+  if (name === undefined || isDatabaseName(name)) return name;
+  throw new ClientError(
+    "CONFIG",
+    `Cannot use a database ${JSON.stringify(name)}: must be 1 to 64 letters, digits, _ and -`,
+  );
 }
 
 function checkedIntMode(mode: IntMode): IntMode {

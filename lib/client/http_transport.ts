@@ -10,12 +10,18 @@ import type { ClusterView, PipelineReply, PipelineTransport } from "./transport.
 /** The part of `fetch` that is used. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** A transport over HTTP. */
-export function httpTransport(fetch: Fetch): PipelineTransport {
+/**
+ * A transport over HTTP.
+ *
+ * @param database The name of a database; undefined for the first one.
+ */
+export function httpTransport(fetch: Fetch, database?: string): PipelineTransport {
+  const prefix = database === undefined ? "" : `db/${database}/`;
   return {
     async send(baseUrl, body, signal) {
       const version = body.requests.some(needsVersion3) ? "v3" : "v2";
-      const text = await post(fetch, endpoint(baseUrl, `${version}/pipeline`), body, signal);
+      const path = `${prefix}${version}/pipeline`;
+      const text = await post(fetch, endpoint(baseUrl, path), body, signal);
       return decodeReply(text, body.requests.length);
     },
     async cluster(baseUrl, signal) {

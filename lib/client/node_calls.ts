@@ -63,6 +63,35 @@ export class NodeCalls {
     });
   }
 
+  /** The names of all databases. @throws {DatabaseError} like {@linkcode open}. */
+  async databases(): Promise<{ readonly name: string }[]> {
+    const { url, parts } = await this.open("cluster/databases");
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const part of parts) text += decoder.decode(part, { stream: true });
+    const { databases } = jsonOf(url, text + decoder.decode());
+    if (Array.isArray(databases)) return databases as { name: string }[];
+    throw new DatabaseError("PROTOCOL", `${url} does not answer as a node does`);
+  }
+
+  /**
+   * Asks the first node that answers to change something; it passes that on to the leader.
+   *
+   * @throws {DatabaseError} the refusal; `CONNECTION_LOST` when none answers.
+   */
+  async change(method: "POST" | "DELETE", path: string, body: unknown): Promise<unknown> {
+    let last: unknown;
+    for (const url of this.#options.urls) {
+      try {
+        return await this.#send(method, url, path, JSON.stringify(body));
+      } catch (error) {
+        last = error;
+        if (!(error instanceof DatabaseError) || error.code !== "CONNECTION_LOST") break;
+      }
+    }
+    throw last;
+  }
+
   /**
    * Sends one request to one node, once.
    *
@@ -70,11 +99,20 @@ export class NodeCalls {
    * @throws {DatabaseError} the refusal; `CONNECTION_LOST` when there is no whole answer, with the
    * outcome `unknown`.
    */
-  async post(url: string, path: string, body: Uint8Array<ArrayBuffer> | string): Promise<unknown> {
+  post(url: string, path: string, body: Uint8Array<ArrayBuffer> | string): Promise<unknown> {
+    return this.#send("POST", url, path, body);
+  }
+
+  async #send(
+    method: string,
+    url: string,
+    path: string,
+    body: Uint8Array<ArrayBuffer> | string,
+  ): Promise<unknown> {
     const call = this.#newCall();
     try {
       // A runtime may send a text or bytes again by itself when a connection breaks; not a blob.
-      const init = { method: "POST", body: new Blob([body]), signal: call.signal };
+      const init = { method, body: new Blob([body]), signal: call.signal };
       const response = await this.#options.fetch(endpoint(url, path), init);
       const text = await response.text();
       if (response.status !== 200) throw refusalOf(response, text);
@@ -177,6 +215,14 @@ class Call {
   end(): void {
     this.#cancel();
     this.#outer.removeEventListener("abort", this.#onOuter);
+  }
+}
+
+function jsonOf(url: string, text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch (error) {
+    throw new DatabaseError("PROTOCOL", `${url} does not answer as a node does`, { cause: error });
   }
 }
 

@@ -6,8 +6,8 @@
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { Disk } from "./disk.ts";
 
-/** Larger ones are damaged: most have a few hundred bytes, and one may name all members. */
-const TWIN_BYTES_MAX = 64 * 1024;
+/** Larger ones are damaged: most have a few hundred bytes, and one may name all databases. */
+const TWIN_BYTES_MAX = 1024 * 1024;
 
 /** Why a text cannot be trusted. */
 export class Damage {

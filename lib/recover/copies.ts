@@ -8,7 +8,9 @@ import type { Disk, DiskFile } from "../io/disk.ts";
 import { folderPaths, parentFolder, writeIdentity } from "../io/folder.ts";
 import type { Member } from "../raft/types.ts";
 import { readCheckpoint, writeCheckpoint } from "../replica/checkpoint_record.ts";
-import { databasePath } from "../replica/sqlite_machine.ts";
+import { readCatalog, writeCatalog } from "../replica/catalog.ts";
+import { databasePath, databasesFolder } from "../replica/database_paths.ts";
+import { MAIN_DATABASE_ID } from "../wire/command.ts";
 import type { UsableSurvivor } from "./choice.ts";
 import { requireUnchanged } from "./in_place.ts";
 import { type MakeOptions, writeNewLog } from "./new_log.ts";
@@ -64,12 +66,22 @@ async function makeOne(
   const { disk, clock, clusterId } = options;
   await writeNewLog(options, folderPaths(dir).log, nodeId, survivor);
   if (!survivor.source.freshDatabase) {
-    copyFile(disk, databasePath(survivor.dir), databasePath(dir));
+    copyDatabases(disk, survivor.dir, dir);
     const { record } = readCheckpoint(disk, survivor.dir);
     writeCheckpoint(disk, dir, { ...record, diverged: undefined });
   }
   const createdAt = new Date(clock.wallMs()).toISOString();
   writeIdentity(disk, dir, { nodeId, clusterId, createdAt });
+}
+
+function copyDatabases(disk: Disk, from: string, to: string): void {
+  const catalog = readCatalog(disk, from);
+  if (catalog.databases.length > 1) disk.createFolder(databasesFolder(to));
+  for (const { id } of catalog.databases) {
+    copyFile(disk, databasePath(from, id), databasePath(to, id));
+  }
+  if (catalog.databases.length > 1) disk.syncFolder(databasesFolder(to));
+  if (catalog.lastId > MAIN_DATABASE_ID) writeCatalog(disk, to, catalog);
 }
 
 function copyFile(disk: Disk, from: string, to: string): void {
@@ -92,7 +104,9 @@ function requireSpace(disk: Disk, survivor: UsableSurvivor, to: string, copies: 
   const { source, dir } = survivor;
   const log = folderPaths(dir).log;
   const paths = disk.list(log).map((name) => `${log}/${name}`);
-  if (!source.freshDatabase) paths.push(databasePath(dir));
+  if (!source.freshDatabase) {
+    for (const { id } of readCatalog(disk, dir).databases) paths.push(databasePath(dir, id));
+  }
   let bytes = 0;
   for (const path of paths) {
     using found = closing(disk.open(path, { create: false, readOnly: true }));

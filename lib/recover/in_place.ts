@@ -12,6 +12,7 @@
 import { DatabaseError } from "../base/errors.ts";
 import type { Disk } from "../io/disk.ts";
 import { openFolder, readIdentity } from "../io/folder.ts";
+import { removeCatalog } from "../replica/catalog.ts";
 import { readCheckpoint, writeCheckpoint } from "../replica/checkpoint_record.ts";
 import { compareLogs, type UsableSurvivor } from "./choice.ts";
 import { isCutOff, newLogPath } from "./cut_off.ts";
@@ -57,8 +58,10 @@ export async function recoverInPlace(
     await writeNewLog(options, newPath, nodeId, survivor);
     disk.syncFolder(dir);
     // With the old log it would still be right: a start applies everything from the first entry on.
-    if (source.freshDatabase) writeCheckpoint(disk, dir, { completeIndex: 0, fuzzyIndex: 0 });
-    else if (source.diverged !== undefined) {
+    if (source.freshDatabase) {
+      writeCheckpoint(disk, dir, { completeIndex: 0, fuzzyIndex: 0 });
+      removeCatalog(disk, dir);
+    } else if (source.diverged !== undefined) {
       // Nobody is left whose pages could take the place of these.
       const { record } = readCheckpoint(disk, dir);
       writeCheckpoint(disk, dir, { ...record, diverged: undefined });

@@ -13,9 +13,9 @@ export interface Source {
   readonly base: LogPoint;
   /** Entries that follow it, one table after the other. */
   readonly tables: readonly EntryTable[];
-  /** The database file holds every entry up to here. */
+  /** The database files hold every entry up to here. */
   readonly completeIndex: LogIndex;
-  /** The database file counts for nothing: it is made anew from the first entry on. */
+  /** The database files count for nothing: they are made anew from the first entry on. */
   readonly freshDatabase: boolean;
   /** The database file differed from those of the others after this entry; some pages are wrong. */
   readonly diverged?: LogIndex | undefined;
@@ -32,7 +32,7 @@ export interface FolderFiles {
   readonly tables: readonly EntryTable[];
   /** The error when its record is damaged. */
   readonly checkpoint: CheckpointRecord | DatabaseError;
-  /** Whether there is a database file. */
+  /** Whether the files of all databases are there. */
   readonly hasDatabase: boolean;
 }
 

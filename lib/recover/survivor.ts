@@ -12,7 +12,8 @@ import type { SegmentFiles } from "../log/segment_files.ts";
 import { newestSlot } from "../log/slots.ts";
 import type { Configuration, NodeId, Term } from "../raft/types.ts";
 import { readCheckpoint } from "../replica/checkpoint_record.ts";
-import { databasePath } from "../replica/sqlite_machine.ts";
+import { readCatalog } from "../replica/catalog.ts";
+import { databasePath } from "../replica/database_paths.ts";
 import type { LogOwner } from "../wire/segment_header.ts";
 import { isCutOff } from "./cut_off.ts";
 import { findSource, type Source } from "./source.ts";
@@ -64,7 +65,9 @@ export function readSurvivor(given: Disk, dir: string): Survivor {
   const checkpoint = attempt(() => readCheckpoint(disk, dir));
   const log = inspectLog(disk, logPath, owner);
   try {
-    const hasDatabase = disk.exists(databasePath(dir));
+    const catalog = attempt(() => readCatalog(disk, dir));
+    const ids = catalog instanceof DatabaseError ? [] : catalog.databases.map(({ id }) => id);
+    const hasDatabase = ids.length > 0 && ids.every((id) => disk.exists(databasePath(dir, id)));
     const record = checkpoint instanceof DatabaseError ? checkpoint : checkpoint.record;
     const { tables, files, slots, hardState } = log;
     const recorded = checkpoint instanceof DatabaseError ? [] : checkpoint.problems;

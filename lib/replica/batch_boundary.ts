@@ -3,25 +3,27 @@ import type { RaftLog } from "../log/types.ts";
 import type { StateMachine } from "./state_machine.ts";
 
 /**
- * The last entry at or before `index` that does not lie inside a batch in parts: whoever begins
- * behind it sees every batch whole. Reads the log backwards, over the parts of one batch at most.
+ * The last entry at or before `index` that does not lie inside a batch in parts, of any database:
+ * whoever begins behind it sees every batch whole. Reads the log backwards, over the parts of the
+ * batches that are open there at most.
  */
 export function boundaryIndex(
   index: LogIndex,
   log: Pick<RaftLog, "baseIndex" | "entries" | "termAt">,
   machine: Pick<StateMachine, "partOf">,
 ): LogIndex {
-  let isInside = false;
+  let boundary = index;
+  /** The office whose batches are looked at: with it, they are over. */
+  let term = log.termAt(index);
   for (let at = index; at > log.baseIndex; at--) {
     const entry = log.entries(at, at, Infinity)?.[0];
     if (entry?.type !== "command") continue;
-    const { first, last } = machine.partOf(entry.payload);
-    // A batch is over with the office of its leader. Within it, only the next batch would show that
-    // this one was given up.
-    if (!isInside && (last || entry.term !== log.termAt(index))) return index;
-    if (first) return at - 1;
-    isInside = true;
+    const { first, last, interleaved = false } = machine.partOf(entry.payload);
+    if (entry.term !== term || last && !interleaved) return boundary;
+    if (first && !interleaved) return at - 1;
+    boundary = at - 1;
+    term = entry.term;
   }
   // A log never begins inside a batch.
-  return isInside ? log.baseIndex : index;
+  return boundary === index ? index : log.baseIndex;
 }

@@ -78,6 +78,41 @@ export function writeCheckpoint(disk: Disk, folder: string, record: CheckpointRe
   overwriteTwin(disk, checkpointPath(folder), `${checksumOf(body)} ${body}\n`);
 }
 
+/** The record of a data folder that is in use. */
+export class KeptCheckpoint {
+  /** What was wrong with the files, and was mended. */
+  readonly mended: readonly TwinProblem[];
+  readonly #disk: Disk;
+  readonly #folder: string;
+  #record: CheckpointRecord;
+
+  /** @throws {DatabaseError} like {@linkcode mendCheckpoint}. */
+  constructor(disk: Disk, folder: string) {
+    this.#disk = disk;
+    this.#folder = folder;
+    const { record, problems } = mendCheckpoint(disk, folder);
+    this.#record = record;
+    this.mended = problems;
+  }
+
+  get record(): CheckpointRecord {
+    return this.#record;
+  }
+
+  /** Replaces the record; it is durable when this returns. */
+  write(record: CheckpointRecord): void {
+    writeCheckpoint(this.#disk, this.#folder, record);
+    this.#record = record;
+  }
+
+  /** As {@linkcode write}, unless it says so already. */
+  update(completeIndex: LogIndex, fuzzyIndex: LogIndex): void {
+    const { completeIndex: complete, fuzzyIndex: fuzzy, installed } = this.#record;
+    const isSame = completeIndex === complete && fuzzyIndex === fuzzy && installed === undefined;
+    if (!isSame) this.write({ completeIndex, fuzzyIndex });
+  }
+}
+
 /** Spaces after the JSON, so that almost every record has one length and is written in place. */
 function paddingOf(json: string): number {
   const sizeBytes = new TextEncoder().encode(json).length + FRAME_BYTES;

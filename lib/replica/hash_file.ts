@@ -9,9 +9,9 @@
  * kind 1, the first record:   a hash of 8 bytes for each page, 0 for one that is not known
  * kind 2, each one after it:  u32 page · 8 bytes of hash, for each page that changed
  * ```
- * A record is durable before the checkpoint that it belongs to counts. Which ones count is known by
- * their index: later ones belong to a checkpoint that never did, and give way to the next record.
- * The file may always be missing: the hashes are then learnt from the database file.
+ * A record is written once the database file holds, durably, everything up to its index: so the
+ * last whole record tells that, too. The file may always be missing: the hashes are then learnt
+ * from the database file.
  */
 import { crc32c } from "../base/crc32c.ts";
 import type { Disk, DiskFile } from "../io/disk.ts";
@@ -30,6 +30,14 @@ const TWO_32 = 0x1_0000_0000;
 /** Gives hashes, as u32 page and 8 bytes of hash each. */
 export type HashSource = (which: "changed" | "all") => Uint8Array;
 
+/** What the file tells. */
+export interface LoadedHashes {
+  /** The database file holds everything up to here. */
+  readonly index: LogIndex;
+  /** 8 bytes for each page. */
+  readonly table: Uint8Array;
+}
+
 interface Record {
   readonly kind: number;
   readonly index: LogIndex;
@@ -47,32 +55,38 @@ export class HashFile {
   #end = 0;
   #allBytes = 0;
 
-  constructor(disk: Disk, folder: string) {
+  constructor(disk: Disk, path: string) {
     this.#disk = disk;
-    this.#path = `${folder}/page_hashes`;
+    this.#path = path;
   }
 
   /**
-   * Reads the hashes as of a complete checkpoint.
+   * Reads the hashes as of the last complete checkpoint.
    *
-   * @returns 8 bytes for each page; undefined when the file does not tell.
+   * @param index Up to here the database file is known to be complete.
+   * @param mayRest Whether the database may not have changed between an earlier checkpoint and
+   * `index`. An earlier record counts then, unless one that came after it is damaged.
+   * @returns Undefined when the file does not tell.
    */
-  load(index: LogIndex): Uint8Array | undefined {
+  load(index: LogIndex, mayRest: boolean): LoadedHashes | undefined {
     this.#end = 0;
     const bytes = this.#read();
     if (bytes === undefined) return undefined;
     const records: Record[] = [];
-    for (let at = 0;;) {
+    let at = 0;
+    for (;;) {
       const record = recordAt(bytes, at, at === 0 ? KIND_ALL : KIND_CHANGES);
-      if (record === undefined || record.index > index) break;
+      if (record === undefined) break;
       records.push(record);
       at = record.end;
     }
     const last = records.at(-1);
-    if (last?.index !== index) return undefined;
+    if (last === undefined) return undefined;
+    const isKnown = last.index >= index || mayRest && at === bytes.length;
+    if (!isKnown) return undefined;
     this.#end = last.end;
     this.#allBytes = records[0]!.end;
-    return tableOf(records, last.pages);
+    return { index: last.index, table: tableOf(records, last.pages) };
   }
 
   /** Notes, durably, what the database file holds as of a checkpoint that is about to count. */
@@ -82,24 +96,22 @@ export class HashFile {
     else this.#append(index, pages, source("changed"));
   }
 
-  /** What it says is void: the database file is about to be replaced. */
-  remove(): void {
-    this.#end = 0;
-    if (this.#disk.exists(this.#path)) this.#disk.remove(this.#path);
-  }
-
   #saveAll(index: LogIndex, pages: number, changes: Uint8Array): void {
     const body = new Uint8Array(8 * pages);
     put(body, changes);
     const bytes = encode(KIND_ALL, index, pages, body);
-    const temporary = `${this.#path}.new`;
+    const isFirst = !this.#disk.exists(this.#path);
+    const path = isFirst ? this.#path : `${this.#path}.new`;
     this.#end = 0;
-    this.#write(temporary, (file) => {
+    this.#write(path, (file) => {
       file.truncate(0);
       file.write(0, bytes);
     });
-    this.#disk.rename(temporary, this.#path);
-    this.#disk.syncFolder(this.#path.slice(0, this.#path.lastIndexOf("/")));
+    // Should the first one be lost with its name, nothing else is taken for it.
+    if (!isFirst) {
+      this.#disk.rename(path, this.#path);
+      this.#disk.syncFolder(this.#path.slice(0, this.#path.lastIndexOf("/")));
+    }
     this.#end = this.#allBytes = bytes.length;
   }
 

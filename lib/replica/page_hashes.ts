@@ -37,32 +37,37 @@ export class PageHashes {
   /** Batches that were applied since the handle was opened. */
   #batches = 0;
 
-  constructor(disk: Disk, folder: string, options: PageHashesOptions) {
-    this.#file = new HashFile(disk, folder);
+  /** @param path Where they are saved. */
+  constructor(disk: Disk, path: string, options: PageHashesOptions) {
+    this.#file = new HashFile(disk, path);
     this.#pace = options.claimPace ?? new ClaimPace();
     this.#onDiverged = options.onDiverged ?? (() => {});
   }
 
-  /** The file, complete up to `index`, was opened: says what is in it, as far as that is known. */
-  opened(handle: ReplicaHandle, index: LogIndex): void {
-    this.#batches = 0;
-    const hashes = this.#file.load(index);
-    if (hashes !== undefined && hashes.length > 0) handle.loadHashes(hashes);
+  /**
+   * The file, complete up to `index`, was opened: says what is in it, as far as that is known.
+   *
+   * @param mayRest See {@linkcode HashFile.load}.
+   * @returns Up to where the file is complete: `index`, or more.
+   */
+  opened(handle: ReplicaHandle, index: LogIndex, mayRest: boolean): LogIndex {
+    const loaded = this.#file.load(index, mayRest);
+    if (loaded === undefined) return index;
+    if (loaded.table.length > 0) handle.loadHashes(loaded.table);
+    return Math.max(index, loaded.index);
   }
 
   /** The file was made by the entry at `index`. */
   created(handle: ReplicaHandle, index: LogIndex): void {
-    this.#batches = 0;
     handle.learnHashes();
     this.save(handle, index);
     this.#note(handle, index);
   }
 
-  /** The file is about to be replaced. */
-  replaced(): void {
-    this.#file.remove();
-    this.#verifiedIndex = 0;
-    this.begin();
+  /** As {@linkcode created}, and nothing is saved before the first checkpoint. */
+  learn(handle: ReplicaHandle, index: LogIndex): void {
+    handle.learnHashes();
+    this.#note(handle, index);
   }
 
   /** Another office begins: what was noted does not go on. */

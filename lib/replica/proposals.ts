@@ -1,88 +1,92 @@
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
 import type { LogIndex } from "../raft/types.ts";
+import type { DatabaseProgress } from "./database_progress.ts";
 
 interface Proposal {
   readonly index: LogIndex;
+  readonly database: DatabaseProgress;
   readonly seq: number;
 }
 
 /**
- * Which entry of the log carries which local transactions: both numbers grow together, so a commit
- * index tells up to which transaction everything is committed.
+ * Which entry of the log carries which local transactions of which database: index and number grow
+ * together, so a commit index tells up to which transaction everything is committed.
  */
 export class Proposals {
   readonly #queue: Proposal[] = [];
   #committed = 0;
   #released = 0;
-  #committedSeq = 0;
-  #releasedSeq = 0;
-  #lastSeq = 0;
 
-  /** Number of the last transaction that was proposed. */
-  get lastSeq(): number {
-    return this.#lastSeq;
-  }
-
-  get committedSeq(): number {
-    return this.#committedSeq;
-  }
-
-  /** Starts anew, at the last transaction before the first that will be proposed. */
-  reset(seq: number): void {
+  /** Forgets everything: another office begins. */
+  reset(): void {
     this.#queue.length = 0;
     this.#committed = 0;
     this.#released = 0;
-    this.#committedSeq = seq;
-    this.#releasedSeq = seq;
-    this.#lastSeq = seq;
-  }
-
-  /** What became of a transaction that leadership was lost over. */
-  lostError(seq: number): DatabaseError {
-    if (seq > this.#lastSeq) {
-      return new DatabaseError("NOT_LEADER", "This node stopped leading before the write was sent");
-    }
-    return new DatabaseError(
-      "LEADERSHIP_LOST",
-      "Leadership was lost before the write was committed: it may or may not take effect",
-      { hint: "Read the data back before trying again" },
-    );
   }
 
   /** The entry at `index` carries all transactions up to `seq` that no earlier entry carries. */
-  push(index: LogIndex, seq: number): void {
+  push(index: LogIndex, database: DatabaseProgress, seq: number): void {
     const last = this.#queue.at(-1);
     assert(last === undefined || last.index < index, `proposal at ${index} is out of order`);
-    assert(seq > this.#lastSeq, `proposal of transaction ${seq} after ${this.#lastSeq}`);
-    this.#queue.push({ index, seq });
-    this.#lastSeq = seq;
+    assert(seq > database.proposedSeq, `transaction ${seq} after ${database.proposedSeq}`);
+    this.#queue.push({ index, database, seq });
+    database.proposedSeq = seq;
   }
 
-  /** Moves the commit index; returns the last committed transaction. */
-  commit(commitIndex: LogIndex): number {
+  /** Moves the commit index: `visit` is called for each database that has new transactions. */
+  commit(commitIndex: LogIndex, visit: (database: DatabaseProgress) => void): void {
+    const from = this.#committed;
     while (this.#committed < this.#queue.length) {
-      const proposal = this.#queue[this.#committed]!;
-      if (proposal.index > commitIndex) break;
-      this.#committedSeq = proposal.seq;
+      const { index, database, seq } = this.#queue[this.#committed]!;
+      if (index > commitIndex) break;
+      database.committedSeq = seq;
       this.#committed++;
     }
-    return this.#committedSeq;
+    visitLast(this.#queue, from, this.#committed, visit);
   }
 
-  /** Moves the index that is both committed and durable; returns the last such transaction. */
-  release(safeIndex: LogIndex): number {
+  /** As {@linkcode commit}, for the index up to which all is committed and durable. */
+  release(safeIndex: LogIndex, visit: (database: DatabaseProgress, seq: number) => void): void {
+    const from = this.#released;
     while (this.#released < this.#committed) {
-      const proposal = this.#queue[this.#released]!;
-      if (proposal.index > safeIndex) break;
-      this.#releasedSeq = proposal.seq;
+      if (this.#queue[this.#released]!.index > safeIndex) break;
       this.#released++;
     }
+    visitLast(this.#queue, from, this.#released, visit);
     if (this.#released > 1024 || this.#released === this.#queue.length) {
       this.#queue.splice(0, this.#released);
       this.#committed -= this.#released;
       this.#released = 0;
     }
-    return this.#releasedSeq;
   }
+}
+
+/** Visits each database of some proposals with the last transaction that it has there. */
+function visitLast(
+  queue: readonly Proposal[],
+  from: number,
+  end: number,
+  visit: (database: DatabaseProgress, seq: number) => void,
+): void {
+  if (from === end) return;
+  if (end - from === 1) return visit(queue[from]!.database, queue[from]!.seq);
+  const last = new Map<DatabaseProgress, number>();
+  for (let at = from; at < end; at++) last.set(queue[at]!.database, queue[at]!.seq);
+  for (const [database, seq] of last) visit(database, seq);
+}
+
+/** What became of a transaction that leadership was lost over. */
+export function lostError(database: DatabaseProgress | undefined, seq: number): DatabaseError {
+  if (database !== undefined && seq <= database.proposedSeq) return leadershipLost();
+  return new DatabaseError("NOT_LEADER", "This node stopped leading before the write was sent");
+}
+
+/** What became of anything that was proposed, and not committed yet, when leadership was lost. */
+export function leadershipLost(): DatabaseError {
+  return new DatabaseError(
+    "LEADERSHIP_LOST",
+    "Leadership was lost before the write was committed: it may or may not take effect",
+    { hint: "Read the data back before trying again" },
+  );
 }

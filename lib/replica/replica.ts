@@ -21,21 +21,24 @@
  * A node that needs a snapshot is *installing* while it has no database, or one that differs; see
  * `snapshot_install.ts`.
  */
-import { assert } from "../base/assert.ts";
 import { crc32c } from "../base/crc32c.ts";
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { Clock } from "../io/clock.ts";
 import type { RaftLog } from "../log/types.ts";
 import type { Raft } from "../raft/raft.ts";
-import type { Effects, Entry, LogIndex, Message, NodeId, Outbound, Term } from "../raft/types.ts";
+import type { Effects, LogIndex, Message, NodeId, Outbound, Term } from "../raft/types.ts";
+import { MAIN_DATABASE_ID } from "../wire/command.ts";
 import { AppliedWaiters } from "./applied_waiters.ts";
+import { ApplySlice } from "./apply_slice.ts";
 import { ApplySpace } from "./apply_space.ts";
-import { Gate, type GateCallback } from "./gate.ts";
-import { Proposals } from "./proposals.ts";
+import { type DatabaseProgress, ProgressTable } from "./database_progress.ts";
+import type { GateCallback } from "./gate.ts";
+import { lostError, Proposals } from "./proposals.ts";
 import { type ReadCallback, type ReadOptions, Reads } from "./reads.ts";
 import type { MessageSender, ReplicaEvents, ReplicaOptions } from "./replica_options.ts";
 import { Room } from "./room.ts";
 import { SnapshotInstall } from "./snapshot_install.ts";
+import { type CommandCallback, LeaderCommands, tooMuch } from "./leader_commands.ts";
 import type { Captured, StateMachine } from "./state_machine.ts";
 import { Ticker } from "./ticker.ts";
 
@@ -43,10 +46,9 @@ import { Ticker } from "./ticker.ts";
 export type ReplicaMode = "following" | "leading" | "retiring" | "installing" | "stopped";
 
 /** Work done in one go before sockets and timers get their turn. */
-const APPLY_SLICE_MS = 5;
 const PROPOSE_SLICE_MS = 5;
-/** Read from the log at once: what a slice does not get to is read again by the next one. */
-const APPLY_READ_BYTES = 32 * 1024;
+/** Pause before a machine that waits is asked to apply again. */
+const APPLY_WAIT_MS = 5;
 /** Pause between two attempts to rewind while a reader is still in the way. */
 const REWIND_RETRY_MS = 2;
 
@@ -57,16 +59,18 @@ export class Replica {
   readonly #sender: MessageSender;
   readonly #machine: StateMachine;
   readonly #clock: Clock;
-  readonly #ticker: Ticker;
   readonly #events: ReplicaEvents;
-  readonly #gate = new Gate();
+  readonly #progress: ProgressTable;
   readonly #proposals = new Proposals();
+  readonly #commands: LeaderCommands;
   readonly #applied = new AppliedWaiters();
   readonly #settled = new AppliedWaiters();
   readonly #reads: Reads;
   readonly #room: Room;
   readonly #applySpace: ApplySpace;
   readonly #install: SnapshotInstall;
+  readonly #slice: ApplySlice;
+  readonly #ticker: Ticker;
 
   #mode: ReplicaMode;
   #appliedIndex: LogIndex;
@@ -85,7 +89,6 @@ export class Replica {
     this.#sender = options.sender;
     this.#machine = options.machine;
     this.#clock = options.clock;
-    this.#ticker = new Ticker(options.clock, options.tickMs, (...passed) => this.#tick(...passed));
     this.#events = options.events;
     this.#appliedIndex = options.machine.checkpointIndex;
     this.#applySpace = new ApplySpace(options.clock, options.events);
@@ -93,9 +96,10 @@ export class Replica {
     this.#reads = new Reads(() => this.#raft.read());
     this.#install = this.#newInstall(options);
     this.#mode = this.#install.isPending ? "installing" : "following";
-    const seq = this.#machine.lastSeq();
-    this.#proposals.reset(seq);
-    this.#gate.open(seq);
+    this.#progress = new ProgressTable(options.machine);
+    this.#commands = new LeaderCommands(options.machine);
+    this.#slice = new ApplySlice(options.log, options.machine, options.clock);
+    this.#ticker = new Ticker(options.clock, options.tickMs, (...ticks) => this.#tick(...ticks));
   }
 
   get mode(): ReplicaMode {
@@ -156,10 +160,9 @@ export class Replica {
     this.#mode = "stopped";
     this.#ticker.stop();
     this.#install.stop();
-    const proposed = this.#proposals.lastSeq;
-    this.#gate.fail((seq) =>
-      seq > proposed ? error : new DatabaseError(error.code, error.message, { outcome: "unknown" })
-    );
+    const unknown = new DatabaseError(error.code, error.message, { outcome: "unknown" });
+    this.#progress.fail(({ proposedSeq }, seq) => seq > proposedSeq ? error : unknown);
+    this.#commands.fail(unknown);
     this.#reads.fail();
   }
 
@@ -185,8 +188,30 @@ export class Replica {
     });
   }
 
-  /** Local transactions were captured: proposes them. */
-  captured(): void {
+  /** Local transactions of a database were captured: proposes them. */
+  captured(databaseId = MAIN_DATABASE_ID): void {
+    if (this.#mode !== "leading") return;
+    this.#machine.captured(databaseId);
+    this.#proposeSoon();
+  }
+
+  /**
+   * Proposes a command that all apply, this node too: once it is committed and durable here.
+   *
+   * @param done Called once it is applied here, or with what became of it.
+   */
+  propose(payload: Uint8Array<ArrayBuffer>, done: CommandCallback): void {
+    if (this.#mode !== "leading") return done(lostError(undefined, 0));
+    const refusal = this.#room.refusal;
+    if (refusal !== undefined) return done(refusal);
+    if (this.#stalled !== undefined || !this.#room.take(1, payload.length)) return done(tooMuch());
+    const result = this.#raft.propose([{ payload, checksum: crc32c(payload) }]);
+    if (!result.accepted) return done(tooMuch());
+    this.#commands.push(result.index, payload, done);
+    this.process();
+  }
+
+  #proposeSoon(): void {
     if (this.#mode !== "leading") return;
     try {
       this.#propose();
@@ -196,12 +221,18 @@ export class Replica {
     this.process();
   }
 
-  /** Calls back once every local transaction up to `seq` is committed, or cannot be. */
-  whenCommitted(seq: number, callback: GateCallback): void {
+  /** Calls back once each local transaction of a database up to `seq` is committed, or lost. */
+  whenCommitted(seq: number, callback: GateCallback, databaseId = MAIN_DATABASE_ID): void {
+    const progress = this.#progressOf(databaseId);
     if (this.#mode === "stopped") callback(new DatabaseError("SHUTTING_DOWN", "The node stops"));
-    else if (this.#mode === "leading" || seq <= this.#gate.committedSeq) {
-      this.#gate.wait(seq, callback);
-    } else callback(this.#proposals.lostError(seq));
+    else if (this.#mode === "leading" || seq <= progress.gate.committedSeq) {
+      progress.gate.wait(seq, callback);
+    } else callback(lostError(progress, seq));
+  }
+
+  /** A database was closed: should it be opened again, its transactions are counted anew. */
+  forget(databaseId: number): void {
+    this.#progress.forget(databaseId, lostError(undefined, 0));
   }
 
   /** Asks for the index that a linearizable read must wait for. */
@@ -319,10 +350,14 @@ export class Replica {
     if (this.#mode === "leading") {
       const commitIndex = this.#raft.commitIndex;
       const safeIndex = Math.min(commitIndex, this.#log.durableIndex);
-      const committedSeq = this.#proposals.commit(commitIndex);
-      this.#machine.release(this.#proposals.release(safeIndex), safeIndex);
+      const committed: DatabaseProgress[] = [];
+      this.#proposals.commit(commitIndex, (database) => committed.push(database));
+      this.#proposals.release(safeIndex, ({ id }, seq) => {
+        this.#machine.release(id, seq, safeIndex);
+      });
       this.#appliedIndex = commitIndex;
-      this.#gate.open(committedSeq);
+      for (const { gate, committedSeq } of committed) gate.open(committedSeq);
+      this.#commands.apply(safeIndex);
       this.#applied.advance(commitIndex);
       if (this.#stalled !== undefined) this.#propose();
     } else this.#applySoon();
@@ -336,7 +371,7 @@ export class Replica {
   #applySoon(): void {
     if (this.#applyScheduled || this.#mode !== "following") return;
     this.#applyScheduled = true;
-    this.#clock.after(0, () => {
+    this.#clock.after(this.#machine.waits === true ? APPLY_WAIT_MS : 0, () => {
       this.#applyScheduled = false;
       try {
         this.#apply();
@@ -350,37 +385,11 @@ export class Replica {
   /** Applies committed entries, in slices, so that heartbeats are never late. */
   #apply(): void {
     if (this.#mode !== "following" || this.#applyPaused > 0 || this.#applyScheduled) return;
-    const untilMs = this.#clock.nowMs() + APPLY_SLICE_MS;
     const target = Math.min(this.#raft.commitIndex, this.#log.durableIndex);
-    while (this.#appliedIndex < target && this.#clock.nowMs() < untilMs) {
-      const entries = this.#log.entries(this.#appliedIndex + 1, target, APPLY_READ_BYTES);
-      assert(entries !== undefined, `committed entry ${this.#appliedIndex + 1} is not in the log`);
-      for (const entry of entries) {
-        assert(entry.index === this.#appliedIndex + 1, `entry ${entry.index} is out of order`);
-        if (!this.#applyEntry(entry, untilMs)) break;
-        this.#appliedIndex = entry.index;
-        if (this.#clock.nowMs() >= untilMs) break;
-      }
-    }
+    this.#slice.run(this.#appliedIndex, target, (index) => this.#appliedIndex = index);
     if (this.readable) this.#applied.advance(this.#appliedIndex);
     if (this.#appliedIndex < target) this.#applySoon();
     else this.#lead();
-  }
-
-  /** Whether the entry is applied as a whole; a large batch takes several slices. */
-  #applyEntry(entry: Entry, untilMs: number): boolean {
-    if (entry.type !== "command") return true;
-    const earlier = (index: LogIndex) => this.#payloadAt(index);
-    while (!this.#machine.apply(entry.index, entry.payload, earlier)) {
-      if (this.#clock.nowMs() >= untilMs) return false;
-    }
-    return true;
-  }
-
-  #payloadAt(index: LogIndex): Uint8Array | undefined {
-    const entry = this.#log.entries(index, index, Infinity)?.[0];
-    assert(entry !== undefined, `entry ${index} is not in the log`);
-    return entry.type === "command" ? entry.payload : undefined;
   }
 
   /** Starts to lead once an entry of the own term is committed and everything is applied. */
@@ -389,9 +398,9 @@ export class Replica {
     if (this.#mode !== "following" || raft.role !== "leader" || !raft.established) return;
     if (this.#appliedIndex < raft.commitIndex || !this.readable) return;
     this.#leadingTerm = raft.term;
-    const seq = this.#machine.lead();
-    this.#proposals.reset(seq);
-    this.#gate.open(seq);
+    this.#machine.lead();
+    this.#proposals.reset();
+    this.#progress.begin();
     this.#mode = "leading";
     this.#events.onLeading();
   }
@@ -402,28 +411,33 @@ export class Replica {
     this.#leadingTerm = undefined;
     this.#stalled = undefined;
     this.#machine.follow();
-    const committedSeq = this.#proposals.committedSeq;
-    this.#gate.fail((seq) => this.#proposals.lostError(seq));
+    this.#progress.fail(lostError);
+    this.#commands.lose(this.#appliedIndex);
     this.#reads.failFixed();
-    this.#events.onRetiring(() => this.#rewind(committedSeq));
+    this.#events.onRetiring(() => this.#rewind());
   }
 
-  #rewind(seq: number): void {
+  #rewind(): void {
     if (this.#mode !== "retiring") return;
     try {
       // What stays must be durable here, or the databases would be ahead of the log.
       const durable = this.#log.durableIndex >= this.#appliedIndex;
-      if (!durable || !this.#machine.rewind(seq)) {
-        this.#clock.after(REWIND_RETRY_MS, () => this.#rewind(seq));
+      const committed = (id: number) => this.#progress.committedSeq(id);
+      if (!durable || !this.#machine.rewind(committed)) {
+        this.#clock.after(REWIND_RETRY_MS, () => this.#rewind());
         return;
       }
-      // What was taken back is settled too: nobody reads it any more.
-      this.#gate.open(this.#machine.lastSeq());
+      this.#commands.apply(this.#appliedIndex);
+      this.#progress.settle();
       this.#mode = "following";
       this.#apply();
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #progressOf(databaseId: number): DatabaseProgress {
+    return this.#progress.of(databaseId, this.#mode === "following");
   }
 
   #newInstall({ raft, log, machine, clock, snapshots: edge }: ReplicaOptions): SnapshotInstall {
@@ -438,9 +452,8 @@ export class Replica {
       },
       replaced: (index) => {
         this.#appliedIndex = index;
-        const seq = this.#machine.lastSeq();
-        this.#proposals.reset(seq);
-        this.#gate.restart(seq);
+        this.#proposals.reset();
+        this.#progress.restart();
       },
       giveBack: () => {
         if (this.#mode === "installing") this.#mode = "following";
@@ -472,21 +485,22 @@ export class Replica {
         this.#stalled = part;
         break;
       }
-      if (part.complete) this.#proposals.push(result.index, part.seq);
-      else if (this.#clock.nowMs() >= untilMs) {
+      if (part.complete) {
+        this.#proposals.push(result.index, this.#progressOf(part.databaseId), part.seq);
+      } else if (this.#clock.nowMs() >= untilMs) {
         // A large transaction has many parts: heartbeats go out in between.
-        this.#clock.after(0, () => this.captured());
+        this.#clock.after(0, () => this.#proposeSoon());
         break;
       }
     }
     if (!wasWritable && this.writable) this.#events.onWritable();
   }
 
-  #tick(ticks: number, nowMs: number): void {
-    for (let tick = 0; tick < ticks; tick++) this.#raft.tick();
+  #tick(count: number, nowMs: number): void {
+    for (let tick = 0; tick < count; tick++) this.#raft.tick();
     this.#reads.sweep(nowMs);
     this.#install.tick();
-    if (this.#stalled !== undefined) this.captured();
+    if (this.#stalled !== undefined) this.#proposeSoon();
     this.process();
   }
 

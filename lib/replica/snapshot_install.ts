@@ -36,6 +36,7 @@ import type { RaftLog } from "../log/types.ts";
 import { isReplica } from "../raft/configuration.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { LogIndex, Message, NodeId, SnapshotBase } from "../raft/types.ts";
+import type { DatabaseList } from "../wire/database_list.ts";
 import type { StateMachine } from "./state_machine.ts";
 
 /** Takes what a source sends. Calls to one that was cancelled mean nothing. */
@@ -47,11 +48,12 @@ export interface SnapshotReceiver {
    */
   begin(base: SnapshotBase, proceed: () => void): void;
   /**
-   * Every page is in the file.
+   * Every page is in the files.
    *
    * @param fuzzyIndex The last entry that any page may show.
+   * @param databases All that came; undefined for the first one alone.
    */
-  done(fuzzyIndex: LogIndex): void;
+  done(fuzzyIndex: LogIndex, databases?: DatabaseList): void;
   /** It ends here: the source is gone, or has nothing to give. */
   failed(): void;
 }
@@ -232,8 +234,8 @@ export class SnapshotInstall {
       begin: (base, proceed) => {
         if (isCurrent()) this.#begin(base, least, proceed);
       },
-      done: (fuzzyIndex) => {
-        if (isCurrent()) this.#done(fuzzyIndex);
+      done: (fuzzyIndex, databases) => {
+        if (isCurrent()) this.#done(fuzzyIndex, databases);
       },
       failed: () => {
         if (isCurrent()) this.#giveUp();
@@ -332,13 +334,13 @@ export class SnapshotInstall {
     }
   }
 
-  #done(fuzzyIndex: LogIndex): void {
+  #done(fuzzyIndex: LogIndex, databases: DatabaseList | undefined): void {
     const base = this.#base;
     assert(this.#step === "copying" && base !== undefined, `a snapshot ends while ${this.#step}`);
     this.#attempt++;
     this.#failures = 0;
     try {
-      this.#options.machine.completeInstall(base, fuzzyIndex);
+      this.#options.machine.completeInstall(base, fuzzyIndex, databases);
       this.#host.replaced(base.index);
       this.#reset(base);
     } catch (error) {

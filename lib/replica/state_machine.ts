@@ -3,14 +3,27 @@
  * on the leader, yields the commands that local transactions make.
  */
 import type { LogIndex, SnapshotBase } from "../raft/types.ts";
+import type { DatabaseList } from "../wire/database_list.ts";
 
 /** A part of what local transactions captured, ready to be proposed. */
 export interface Captured {
+  readonly databaseId: number;
   readonly payload: Uint8Array;
   /** Whether this part ends its batch. */
   readonly complete: boolean;
-  /** Number of the last transaction in the batch. */
+  /** Number of the last transaction of its database in the batch. */
   readonly seq: number;
+}
+
+/** The last committed transaction of a database; undefined when none was proposed. */
+export type CommittedSeqs = (databaseId: number) => number | undefined;
+
+/** What a command is to batches in parts. */
+export interface BatchPart {
+  readonly first: boolean;
+  readonly last: boolean;
+  /** Whether a batch of another database is open here. */
+  readonly interleaved?: boolean;
 }
 
 /** Reads the payload of an entry from the log. */
@@ -18,8 +31,9 @@ export type EarlierPayload = (index: LogIndex) => Uint8Array | undefined;
 
 /**
  * The states it can be in: *following* (applies, refuses local writes) and *leading* (captures
- * local writes, applies nothing). Transactions are numbered in commit order, for the lifetime of
- * the process; a number is never reused, also when its transaction is rewound.
+ * local writes, applies only what creates and drops databases). The transactions of a database are
+ * numbered in commit order, for as long as it is open; a number is never reused, also when its
+ * transaction is rewound.
  */
 export interface StateMachine {
   /** Everything up to here is in the database file; entries from the next one on are applied. */
@@ -47,10 +61,11 @@ export interface StateMachine {
    *
    * @param fuzzyIndex The last entry that any page may show; until it is applied the files may hold
    * a mixture of states.
+   * @param databases All that came; undefined for the first one alone.
    */
-  completeInstall(base: SnapshotBase, fuzzyIndex: LogIndex): void;
+  completeInstall(base: SnapshotBase, fuzzyIndex: LogIndex, databases?: DatabaseList): void;
   /** Which part of a batch a command is; one that stands alone is first and last. */
-  partOf(payload: Uint8Array): { readonly first: boolean; readonly last: boolean };
+  partOf(payload: Uint8Array): BatchPart;
   /**
    * Applies the payload of a committed and durable entry. Entries come in order, each once.
    *
@@ -59,24 +74,31 @@ export interface StateMachine {
    * @returns False when there is more to do: to be called again with the same entry, soon.
    */
   apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): boolean;
-  /** From now on local writes are allowed and captured. Returns the number of the last one. */
-  lead(): number;
+  /** What `apply` was given last cannot be applied before a database is closed. */
+  readonly waits?: boolean;
+  /** From now on local writes are allowed and captured. */
+  lead(): void;
   /** At once refuses local writes and forgets what was captured but not drained. */
   follow(): void;
+  /** Local transactions of a database were captured: `drain` is to look there. Leading only. */
+  captured(databaseId: number): void;
   /** The next part of what was captured; undefined when there is none. Leading only. */
   drain(): Captured | undefined;
   /**
-   * Everything up to this transaction is committed and durable, and may be checkpointed.
+   * Every transaction of a database up to this one is committed and durable, and may be
+   * checkpointed.
    *
-   * @param index The entry whose state that is.
+   * @param index An entry up to which that is so.
    */
-  release(seq: number, index: LogIndex): void;
+  release(databaseId: number, seq: number, index: LogIndex): void;
   /**
-   * Forgets every transaction after this one; those up to it are committed and durable.
+   * Forgets every transaction after the last committed ones, which are durable.
    *
    * @returns False when a reader or writer is in the way; to be tried again.
    */
-  rewind(seq: number): boolean;
-  /** Number of the last captured transaction. */
-  lastSeq(): number;
+  rewind(committed: CommittedSeqs): boolean;
+  /** Number of the last captured transaction of a database; 0 when it is not open. */
+  lastSeq(databaseId: number): number;
+  /** As {@linkcode lastSeq}, of the last one that was released, or applied. */
+  releasedSeq(databaseId: number): number;
 }

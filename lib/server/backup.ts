@@ -1,15 +1,18 @@
-/** The database of this node as a plain SQLite file, streamed. */
+/** A database of this node as a plain SQLite file, streamed. */
 import { DatabaseError } from "../base/errors.ts";
 import type { HttpReply, HttpRequest } from "../io/http.ts";
 import type { Backup } from "../session/backups.ts";
+import { MAIN_DATABASE_NAME } from "../wire/command.ts";
+import { databaseInQuery } from "./database_path.ts";
 import type { Operations } from "./types.ts";
 
 const SQLITE_TYPE = "application/vnd.sqlite3";
 
 /**
- * Answers `GET /cluster/backup` with the pages of the database. The headers tell how many there
- * are, and as of which index. With `?sha256` the 32 bytes of the SHA-256 of all pages follow them;
- * with `?stale` no leader is asked whether the node is up to date.
+ * Answers `GET /cluster/backup` with the pages of the first database, or with `?db=NAME` of that
+ * one. The headers tell how many there are, and as of which index. With `?sha256` the 32 bytes of
+ * the SHA-256 of all pages follow them; with `?stale` no leader is asked whether the node is up to
+ * date.
  *
  * @throws {DatabaseError} when no backup can begin.
  */
@@ -22,7 +25,8 @@ export async function handleBackup(
   }
   const asked = request.query.split("&");
   const withHash = asked.includes("sha256");
-  const backup = await operations.backup({ stale: asked.includes("stale") });
+  const name = databaseInQuery(request.query);
+  const backup = await operations.backup(name, { stale: asked.includes("stale") });
   const { index, pages, pageSizeBytes } = backup;
   const sizeBytes = pages * pageSizeBytes + (withHash ? 32 : 0);
   return {
@@ -32,7 +36,7 @@ export async function handleBackup(
     headers: {
       // Some runtimes send chunks instead; these, too, tell a body that was cut off.
       "content-length": String(sizeBytes),
-      "content-disposition": 'attachment; filename="main.db"',
+      "content-disposition": `attachment; filename="${name ?? MAIN_DATABASE_NAME}.db"`,
       "x-dqlite-index": String(index),
       "x-dqlite-pages": String(pages),
       "x-dqlite-page-size": String(pageSizeBytes),

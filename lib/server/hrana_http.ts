@@ -9,13 +9,14 @@ import { decodePipeline } from "../wire/hrana/decode.ts";
 import { encodePipeline, jsonBytes } from "../wire/hrana/encode.ts";
 import { looksLikeLongOneShot } from "../wire/hrana/outline.ts";
 import type { Json, PipelineBody, StreamRequest } from "../wire/hrana/types.ts";
+import { databaseOf } from "./database_path.ts";
 import type { Proxy } from "./proxy.ts";
 import { jsonReply } from "./replies.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Answers `POST /v2/pipeline` and `POST /v3/pipeline`, here or at the leader.
+ * Answers `POST /v2/pipeline` and `POST /v3/pipeline`, of any database, here or at the leader.
  *
  * @throws {DatabaseError} when the pipeline was refused as a whole.
  */
@@ -37,9 +38,10 @@ function runPipeline(
   proxy: Proxy,
 ): Promise<HttpReply> {
   const text = decodeText(bytes);
+  const database = databaseOf(request);
   const pipeline = looksLikeLongOneShot(text)
-    ? new LongPipeline(text)
-    : { ...decodePipeline(text), text, wantsBody: true };
+    ? new LongPipeline(text, database)
+    : { ...decodePipeline(text), text, database, wantsBody: true };
   return proxy.run(request, bytes, () => sessions.pipeline(pipeline).then(replyTo));
 }
 
@@ -50,12 +52,14 @@ function replyTo({ baton, results, body }: PipelineResponse): HttpReply {
 /** A pipeline that is decoded when somebody asks what is in it. */
 class LongPipeline implements PipelineRequest {
   readonly text: string;
+  readonly database: string | undefined;
   readonly isLong = true;
   readonly wantsBody = true;
   #body: PipelineBody | undefined;
 
-  constructor(text: string) {
+  constructor(text: string, database: string | undefined) {
     this.text = text;
+    this.database = database;
   }
 
   get baton(): string | undefined {

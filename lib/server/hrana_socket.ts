@@ -34,6 +34,8 @@ import { StreamRoute } from "./stream_route.ts";
 export interface HranaSocketOptions {
   readonly sessions: Sessions;
   readonly proxy: Proxy;
+  /** The name of the database of its streams; undefined for the first one. */
+  readonly database: string | undefined;
   readonly clock: Clock;
   /** See {@linkcode StreamHost}. */
   readonly admit: () => boolean;
@@ -180,8 +182,8 @@ export class HranaSocket implements WebSocketHandler {
       const message = `Cannot open a stream: ${WEBSOCKET_STREAMS_MAX} are open on this connection`;
       throw new DatabaseError("BUSY", message);
     }
-    const { sessions, proxy } = this.#options;
-    const stream = new HranaStream(this.#host, new StreamRoute(sessions, proxy));
+    const { sessions, proxy, database } = this.#options;
+    const stream = new HranaStream(this.#host, new StreamRoute(sessions, proxy, database));
     this.#streams.set(streamId, stream);
     this.#living.add(stream);
     this.#answer(encodeDone(requestId, "open_stream"));

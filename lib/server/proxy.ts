@@ -14,6 +14,7 @@ import {
   type HttpRequest,
 } from "../io/http.ts";
 import type { NodeId } from "../raft/types.ts";
+import { NAMESPACE_HEADER } from "./database_path.ts";
 import { JSON_TYPE } from "./replies.ts";
 import type { Leadership } from "./types.ts";
 
@@ -137,7 +138,7 @@ export class Proxy {
       const reply = await this.#client.send({
         method: request.method,
         url: new URL(request.path, url).href,
-        headers: { "content-type": JSON_TYPE, [FORWARDED_HEADER]: String(this.#nodeId) },
+        headers: this.#headersOf(request),
         body,
         signal: abort.signal,
       });
@@ -154,6 +155,15 @@ export class Proxy {
       stopWatching();
       signal.removeEventListener("abort", onGone);
     }
+  }
+
+  #headersOf(request: Forwarded): Record<string, string> {
+    const database = request.header(NAMESPACE_HEADER);
+    return {
+      "content-type": JSON_TYPE,
+      [FORWARDED_HEADER]: String(this.#nodeId),
+      ...database !== undefined && { [NAMESPACE_HEADER]: database },
+    };
   }
 
   #judge(url: string, reply: HttpClientReply): Attempt {

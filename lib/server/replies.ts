@@ -15,6 +15,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   BATON_INVALID: 404,
   STREAM_EXPIRED: 404,
   RESTORE_UNKNOWN: 404,
+  DATABASE_UNKNOWN: 404,
   MEMBERSHIP: 409,
   NOT_EMPTY: 409,
   TOO_LARGE: 413,

@@ -1,7 +1,8 @@
-/** A file that is to replace the database, in parts: begun, sent, and asked to take effect. */
+/** A file that is to replace a database, in parts: begun, sent, and asked to take effect. */
 import { DatabaseError } from "../base/errors.ts";
 import { sha256Hex } from "../io/hash.ts";
 import type { HttpReply, HttpRequest } from "../io/http.ts";
+import { requireDatabaseName } from "../wire/database_name.ts";
 import { parseJson } from "../wire/json.ts";
 import { decodeText } from "./hrana_http.ts";
 import type { Proxy } from "./proxy.ts";
@@ -22,7 +23,8 @@ type Fields = Readonly<Record<string, unknown>>;
 /**
  * Answers `POST /cluster/restore/…`, here or at the leader:
  *
- * - `begin` with `{"pages":…,"pageSizeBytes":…,"force":false}`, answered by `{"id":…}`
+ * - `begin` with `{"database":"main","pages":…,"pageSizeBytes":…,"force":false}`, answered by
+ *   `{"id":…}`
  * - `part` with `{"id":…,"offset":…,"sha256":…}`, a newline, and the bytes of the part
  * - `commit` with `{"id":…}`, answered by `{"done":true,"index":…}`; to be asked again while it is
  *   not done
@@ -78,7 +80,9 @@ function requestOf(fields: Fields) {
     const rule = `pageSizeBytes must be a power of two; it is ${pageSizeBytes}`;
     throw new DatabaseError("PROTOCOL", rule);
   }
+  const { database } = fields;
   return {
+    database: typeof database === "string" ? requireDatabaseName(database) : undefined,
     pages: numberOf(fields, "pages", 1, PAGES_MAX),
     pageSizeBytes,
     force: fields["force"] === true,

@@ -4,6 +4,8 @@ import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
 import type { HttpReply, HttpRequest, HttpServer } from "../io/http.ts";
 import { httpUrl, listenHttp } from "../io/http_server.ts";
 import { handleBackup } from "./backup.ts";
+import { isSocketPath, socketDatabaseOf, splitDatabasePath } from "./database_path.ts";
+import { databasesReply, handleCreate, handleDrop } from "./databases.ts";
 import { handlePipeline } from "./hrana_http.ts";
 import { HranaSocket } from "./hrana_socket.ts";
 import { handleUpgrade } from "./hrana_upgrade.ts";
@@ -29,9 +31,11 @@ type Handler = (request: HttpRequest) => Promise<HttpReply> | HttpReply;
 interface Route {
   readonly GET?: Handler;
   readonly POST?: Handler;
+  readonly DELETE?: Handler;
 }
 
 const PATH_LENGTH_SHOWN = 100;
+const SOCKET_ROUTE = "/";
 const NO_ORIGINS: readonly string[] = [];
 
 /** A server that listens. */
@@ -125,7 +129,8 @@ export class Server {
     return {
       GET: (request) =>
         handleUpgrade(request, (connection, version) => {
-          const socket = new HranaSocket(connection, version, options);
+          const database = socketDatabaseOf(request);
+          const socket = new HranaSocket(connection, version, { ...options, database });
           this.#sockets.add(socket);
           // It was asked for before the node began to stop.
           if (this.#closing !== undefined) clock.soon(() => void socket.stop());
@@ -152,7 +157,7 @@ export class Server {
 
   #route(request: HttpRequest): Promise<HttpReply> | HttpReply {
     const { method, path } = request;
-    const route = this.#routes.get(path);
+    const route = this.#routes.get(path) ?? this.#databaseRoute(request);
     if (route === undefined) {
       const shown = JSON.stringify(path.slice(0, PATH_LENGTH_SHOWN));
       return errorReply(new DatabaseError("PROTOCOL", `There is no endpoint ${shown}`), 404);
@@ -161,10 +166,19 @@ export class Server {
       ? route.POST
       : method === "GET" || method === "HEAD"
       ? route.GET
+      : method === "DELETE"
+      ? route.DELETE
       : undefined;
     if (handler === undefined) return refuseMethod(method, path, route);
     // Only what has a body is counted: health must be told at any load.
-    return handler === route.POST ? this.#run(handler, request) : ask(handler, request);
+    return handler === route.GET ? ask(handler, request) : this.#run(handler, request);
+  }
+
+  /** What a path that begins with the name of a database answers. */
+  #databaseRoute(request: HttpRequest): Route | undefined {
+    const { path } = request;
+    const isSocket = request.header("upgrade") !== undefined && isSocketPath(path);
+    return this.#routes.get(isSocket ? SOCKET_ROUTE : splitDatabasePath(path)?.path ?? "");
   }
 
   async #run(handler: Handler, request: HttpRequest): Promise<HttpReply> {
@@ -211,7 +225,7 @@ function buildRoutes(
   return new Map<string, Route>([
     ["/v2/pipeline", pipeline],
     ["/v3/pipeline", pipeline],
-    ["/", socket],
+    [SOCKET_ROUTE, socket],
     // Clients ask these to learn which versions there are. There is no `/v3-protobuf`: older
     // clients would then speak it.
     ["/v2", { GET: () => textReply("Hrana 2 over HTTP, in JSON\n") }],
@@ -220,15 +234,24 @@ function buildRoutes(
     ["/readyz", { GET: (request) => readyReply(operations, request.query) }],
     ["/version", { GET: () => versionReply }],
     ["/cluster", { GET: () => clusterReply(operations) }],
+    ["/cluster/databases", databasesRoute(operations, proxy)],
     ["/cluster/backup", { GET: (request) => handleBackup(request, operations) }],
     ...restoreRoutes(operations, proxy),
-    ["/cluster/digest", { GET: () => handleDigest(operations) }],
+    ["/cluster/digest", { GET: (request) => handleDigest(request, operations) }],
     ["/cluster/remove", { POST: (request) => handleRemove(request, operations, proxy) }],
     ["/cluster/role", { POST: (request) => handleRole(request, operations, proxy) }],
     ["/cluster/transfer", { POST: (request) => handleTransfer(request, operations, proxy) }],
     ["/cluster/checkpoint", { POST: () => handleCheckpoint(operations) }],
     ["/cluster/scrub", { POST: () => handleScrub(operations) }],
   ]);
+}
+
+function databasesRoute(operations: Operations, proxy: Proxy): Route {
+  return {
+    GET: () => databasesReply(operations),
+    POST: (request) => handleCreate(request, operations, proxy),
+    DELETE: (request) => handleDrop(request, operations, proxy),
+  };
 }
 
 function restoreRoutes(operations: Operations, proxy: Proxy): [string, Route][] {

@@ -3,6 +3,7 @@ import { DatabaseError } from "../base/errors.ts";
 import type { HttpReply, HttpRequest } from "../io/http.ts";
 import type { NodeId } from "../raft/types.ts";
 import { parseJson } from "../wire/json.ts";
+import { databaseInQuery } from "./database_path.ts";
 import { decodeText } from "./hrana_http.ts";
 import type { Proxy } from "./proxy.ts";
 import { jsonReply } from "./replies.ts";
@@ -94,9 +95,12 @@ export async function handleScrub(operations: Operations): Promise<HttpReply> {
   return jsonReply(200, JSON.stringify(await operations.scrub()));
 }
 
-/** Answers `GET /cluster/digest`, about this node. */
-export async function handleDigest(operations: Operations): Promise<HttpReply> {
-  return jsonReply(200, JSON.stringify(await operations.digest()));
+/** Answers `GET /cluster/digest`, about this node; with `?db=NAME` about that database. */
+export async function handleDigest(
+  { query }: HttpRequest,
+  operations: Operations,
+): Promise<HttpReply> {
+  return jsonReply(200, JSON.stringify(await operations.digest(databaseInQuery(query))));
 }
 
 /** The `id` of a body such as `{"id":5}`; undefined when there is none. */

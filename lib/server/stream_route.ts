@@ -17,12 +17,14 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** What the leader is asked. Whoever closes a WebSocket does not take back what it asked for. */
-const CALL: Forwarded = {
-  method: "POST",
-  path: "/v3/pipeline",
-  signal: new AbortController().signal,
-  header: () => undefined,
-};
+function callOf(database: string | undefined): Forwarded {
+  return {
+    method: "POST",
+    path: database === undefined ? "/v3/pipeline" : `/db/${database}/v3/pipeline`,
+    signal: new AbortController().signal,
+    header: () => undefined,
+  };
+}
 
 /** What requests came to: one result for each, or one error for all, as an object in JSON. */
 export type RouteAnswer =
@@ -33,13 +35,18 @@ export type RouteAnswer =
 export class StreamRoute {
   readonly #sessions: Sessions;
   readonly #proxy: Proxy;
+  readonly #database: string | undefined;
+  readonly #call: Forwarded;
   #baton: string | undefined;
   /** The node that has the session, when it is another one. */
   #url: string | undefined;
 
-  constructor(sessions: Sessions, proxy: Proxy) {
+  /** @param database Its name; undefined for the first one. */
+  constructor(sessions: Sessions, proxy: Proxy, database: string | undefined) {
     this.#sessions = sessions;
     this.#proxy = proxy;
+    this.#database = database;
+    this.#call = callOf(database);
   }
 
   /** Whether there is a session somewhere. */
@@ -57,7 +64,7 @@ export class StreamRoute {
     try {
       const answer = this.#url === undefined
         ? await this.#runHere(requests, list)
-        : await this.#proxy.sendTo(this.#url, CALL, this.#bodyOf(list));
+        : await this.#proxy.sendTo(this.#url, this.#call, this.#bodyOf(list));
       return "status" in answer ? this.#takeReply(answer, requests.length) : this.#take(answer);
     } catch (error) {
       if (error instanceof DatabaseError) return { error: encodeErrorBody(error) };
@@ -69,8 +76,10 @@ export class StreamRoute {
     requests: readonly StreamRequest[],
     list: string,
   ): Promise<PipelineResponse | HttpReply> {
-    const local = () => this.#sessions.pipeline({ baton: this.#baton, requests, text: `{${list}` });
-    return this.#proxy.run(CALL, () => this.#bodyOf(list), local);
+    const database = this.#database;
+    const local = () =>
+      this.#sessions.pipeline({ baton: this.#baton, database, requests, text: `{${list}` });
+    return this.#proxy.run(this.#call, () => this.#bodyOf(list), local);
   }
 
   #bodyOf(list: string): Uint8Array {

@@ -121,6 +121,12 @@ export interface DatabaseDigest {
   readonly pages: number;
 }
 
+/** A database beside others. */
+export interface DatabaseSummary {
+  readonly name: string;
+  readonly id: number;
+}
+
 /** What a checkpoint did. */
 export interface CheckpointReport {
   /** The last entry whose pages are in the database file. */
@@ -147,17 +153,34 @@ export interface Operations {
    * @throws {DatabaseError} NOT_LEADER; MEMBERSHIP when that node cannot lead.
    */
   transfer(id: NodeId | undefined): Promise<void>;
-  /** Brings the database file of this node up to date. */
-  checkpoint(): Promise<CheckpointReport>;
-  /** Reads the database of this node. */
-  digest(): Promise<DatabaseDigest>;
+  /** All databases. @throws {DatabaseError} `NO_LEADER` when nobody confirms that these are all. */
+  databases(): Promise<DatabaseSummary[]>;
   /**
-   * Begins a backup of this node's database.
+   * Makes a database, unless there is one of that name.
    *
-   * @param options.stale Whether it may lack what this node did not hear of yet.
-   * @throws {DatabaseError} `BUSY`, `NO_LEADER`, `NOT_LEADER` on a node that holds no data.
+   * @throws {DatabaseError} `NOT_LEADER`; `DATABASE_NAME`; `TOO_LARGE` when there are too many.
    */
-  backup(options: { readonly stale: boolean }): Promise<Backup>;
+  createDatabase(name: string): Promise<DatabaseSummary>;
+  /** @throws {DatabaseError} `NOT_LEADER`, `DATABASE_UNKNOWN`, `DATABASE_NAME` for the first. */
+  dropDatabase(name: string): Promise<void>;
+  /** Brings the database files of this node up to date. */
+  checkpoint(): Promise<CheckpointReport>;
+  /**
+   * Reads a database of this node.
+   *
+   * @param database Its name; undefined for the first one.
+   * @throws {DatabaseError} `DATABASE_UNKNOWN` when this node has none of that name.
+   */
+  digest(database: string | undefined): Promise<DatabaseDigest>;
+  /**
+   * Begins a backup of a database of this node.
+   *
+   * @param database Its name; undefined for the first one.
+   * @param options.stale Whether it may lack what this node did not hear of yet.
+   * @throws {DatabaseError} `BUSY`, `NO_LEADER`, `DATABASE_UNKNOWN`, `NOT_LEADER` on a node that
+   * holds no data.
+   */
+  backup(database: string | undefined, options: { readonly stale: boolean }): Promise<Backup>;
   /** Files that are to replace the database. @throws {DatabaseError} before the node has joined. */
   restores(): Pick<Restores, "begin" | "part" | "commit" | "abort">;
   /** Verifies the files of this node. */

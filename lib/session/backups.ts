@@ -1,7 +1,7 @@
 /**
- * Backups of this node's database as of one moment, read piece by piece while writers go on. Like
- * every read they are linearizable, unless asked not to be: they hold all that was acknowledged
- * before they were asked for.
+ * Backups of this node's databases, each as of one moment, read piece by piece while writers go on.
+ * Like every read they are linearizable, unless asked not to be: they hold all that was
+ * acknowledged before they were asked for.
  */
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
@@ -11,9 +11,11 @@ import type { Clock } from "../io/clock.ts";
 import type { LogIndex } from "../raft/types.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Reader } from "./long_readers.ts";
+import { HELD_MAIN, type HeldDatabase } from "./database_access.ts";
+import { MAIN_DATABASE_ID } from "../wire/command.ts";
 import type { Maintenance } from "./maintenance.ts";
 import { fromPlain } from "./plain_error.ts";
-import type { CopyFromWorker, FromWorker } from "./worker_messages.ts";
+import type { CopyFromWorker, FromWorker, JobDatabase } from "./worker_messages.ts";
 import type { WorkerPool } from "./worker_pool.ts";
 
 /** What backups need. */
@@ -69,12 +71,16 @@ export class Backups {
   /**
    * Begins a backup.
    *
+   * @param options.acquire Opens the database, once it is known which there are; the first one
+   * without it.
    * @param options.stale Takes what this node has applied, and asks nobody whether that is all:
    * the way when there is no leader any more.
    * @throws {DatabaseError} `BUSY` when too many run, `NO_LEADER` when nobody confirms that the
    * database is up to date, `NOT_LEADER` on a node that holds no data.
    */
-  async begin(options: { readonly stale?: boolean } = {}): Promise<Backup> {
+  async begin(
+    options: { readonly stale?: boolean; readonly acquire?: () => HeldDatabase } = {},
+  ): Promise<Backup> {
     if (this.#count >= BACKUPS_MAX) {
       throw new DatabaseError("BUSY", `${BACKUPS_MAX} backups of this node run already`);
     }
@@ -82,7 +88,7 @@ export class Backups {
     let backup: Backup | undefined;
     try {
       if (options.stale !== true) await this.#upToDate();
-      backup = await this.#snapshot();
+      backup = await this.#snapshot(options.acquire?.() ?? HELD_MAIN);
       return backup;
     } finally {
       if (backup === undefined) this.#count--;
@@ -110,25 +116,40 @@ export class Backups {
     return promise.finally(cancel);
   }
 
-  async #snapshot(): Promise<Backup> {
+  async #snapshot({ database, letGo }: HeldDatabase): Promise<Backup> {
+    try {
+      return await this.#begin(database, letGo);
+    } catch (error) {
+      letGo();
+      throw error;
+    }
+  }
+
+  async #begin(database: JobDatabase | undefined, letGo: () => void): Promise<Backup> {
     const { maintenance, pool } = this.#options;
-    const { index, resume } = await maintenance.standStill();
+    const { index, resume } = await maintenance.standStill(database?.id);
     const id = ++this.#lastId;
     const worker = pool.pick();
     try {
       const begun = this.#reply(id);
-      pool.post(worker, { type: "backup_begin", id });
+      const path = database?.path;
+      pool.post(worker, { type: "backup_begin", id, ...path !== undefined && { database: path } });
       const reply = await begun;
       assert(reply.type === "backup_begun", `a backup begins with ${reply.type}`);
       if (reply.error !== undefined) throw fromPlain(reply.error);
       pool.streams(worker, 1);
-      return this.#running(reply, worker, index);
+      return this.#running(reply, worker, index, { database, letGo });
     } finally {
       resume();
     }
   }
 
-  #running(begun: Reply & { type: "backup_begun" }, worker: number, index: LogIndex): Backup {
+  #running(
+    begun: Reply & { type: "backup_begun" },
+    worker: number,
+    index: LogIndex,
+    { database, letGo }: HeldDatabase,
+  ): Backup {
     const { id, pages, pageSizeBytes } = begun;
     const { pool, clock } = this.#options;
     let ended: DatabaseError | undefined;
@@ -139,6 +160,7 @@ export class Backups {
       cancelStall();
       this.#readers.delete(id);
       this.#count--;
+      letGo();
       pool.streams(worker, -1);
       pool.post(worker, { type: "backup_end", id });
     };
@@ -146,7 +168,9 @@ export class Backups {
       endWith(new DatabaseError("CLOSED", `The backup is over: ${reason}`));
     const sinceMs = clock.nowMs();
     const walFramesMax = BACKUP_WAL_FRAMES_MAX;
-    this.#readers.set(id, { key: `backup ${id}`, sinceMs, sql: "", walFramesMax, end: endWith });
+    const databaseId = database?.id ?? MAIN_DATABASE_ID;
+    const key = `backup ${id}`;
+    this.#readers.set(id, { databaseId, key, sinceMs, sql: "", walFramesMax, end: endWith });
     const watch = () => {
       const reason = `nothing of it was taken for ${BACKUP_STALL_MS / 1_000} s`;
       cancelStall = clock.after(BACKUP_STALL_MS, () => end(reason));

@@ -251,6 +251,7 @@ function run(connection: Connection, sql: string): void {
 function resultOf(job: Job, json: Json, seq: number, captured: boolean): JobResult {
   return {
     id: job.id,
+    databaseId: job.database?.id,
     results: [json, CLOSED],
     refused: undefined,
     seq,
@@ -276,6 +277,7 @@ function lengthOf(value: Value): number {
 function refusal(job: Job, error: NotHereError): JobResult {
   return {
     id: job.id,
+    databaseId: job.database?.id,
     results: [],
     refused: toPlain(error.reason),
     seq: 0,

@@ -21,11 +21,12 @@ export interface CopiesOptions {
   readonly library: Library;
   readonly post: (message: CopyFromWorker) => void;
   readonly sha256: () => Hasher;
-  /** Opens a session of the database. */
-  readonly open: () => Connection;
+  /** Opens a session of a database, by the path of its file; undefined for the first one. */
+  readonly open: (path: string | undefined) => Connection;
 }
 
 interface Backup {
+  readonly path: string;
   readonly reader: PageReader;
   readonly hasher: Hasher;
 }
@@ -43,7 +44,7 @@ export class Copies {
   handle(message: CopyToWorker): void {
     switch (message.type) {
       case "backup_begin":
-        this.#begin(message.id);
+        this.#begin(message.id, message.database);
         break;
       case "backup_next":
         this.#next(message.id);
@@ -52,24 +53,32 @@ export class Copies {
         this.#end(message.id);
         break;
       case "restore_check":
-        this.#check(message.id, message.path);
+        this.#check(message.id, message.path, message.database);
         break;
       case "restore":
-        this.#restore(message.id, message.path, message.force);
+        this.#restore(message);
         break;
     }
   }
 
-  /** Ends all backups: the database is taken away, or goes back. */
-  clear(): void {
-    for (const id of [...this.#backups.keys()]) this.#end(id);
+  /** Ends all backups, or those of one database: it is taken away, or goes back. */
+  clear(path?: string): void {
+    for (const [id, backup] of [...this.#backups]) {
+      if (path === undefined || backup.path === path) this.#end(id);
+    }
   }
 
-  #begin(id: number): void {
+  /** Whether a backup reads a database. */
+  uses(path: string): boolean {
+    return [...this.#backups.values()].some((backup) => backup.path === path);
+  }
+
+  #begin(id: number, database: string | undefined): void {
     const { open, post, sha256 } = this.#options;
     try {
-      const reader = new PageReader(open(), "rollback");
-      this.#backups.set(id, { reader, hasher: sha256() });
+      const connection = open(database);
+      const reader = new PageReader(connection, "rollback");
+      this.#backups.set(id, { path: connection.path, reader, hasher: sha256() });
       const { pages, pageSizeBytes } = reader;
       post({ type: "backup_begun", id, pages, pageSizeBytes, error: undefined });
     } catch (error) {
@@ -100,11 +109,11 @@ export class Copies {
     this.#backups.delete(id);
   }
 
-  #check(id: number, path: string): void {
+  #check(id: number, path: string, to: string | undefined): void {
     const { library, open, post } = this.#options;
     try {
       using file = Connection.open(library, path, { role: "immutable" });
-      using database = open();
+      using database = open(to);
       requireSameForm(file, database);
       checkIntegrity(file, "quick_check");
       post({ type: "restore_checked", id, error: undefined });
@@ -113,11 +122,11 @@ export class Copies {
     }
   }
 
-  #restore(id: number, path: string, force: boolean): void {
+  #restore({ id, path, force, database: to }: CopyToWorker & { type: "restore" }): void {
     const { library, open, post } = this.#options;
     try {
       using file = Connection.open(library, path, { role: "immutable" });
-      using database = open();
+      using database = open(to);
       if (!force) requireEmpty(database);
       using copy = database.replaceBy(file);
       while (!copy.step(PAGES_AT_ONCE));

@@ -5,7 +5,6 @@
 import type { Library } from "../../ffi/library.ts";
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
-import { IDLE_CONNECTIONS_MAX } from "../base/limits.ts";
 import { Connection } from "../database/connection.ts";
 import { digestOf } from "../database/digest.ts";
 import type { Hasher } from "../io/hash.ts";
@@ -13,6 +12,7 @@ import { encodePipeline, jsonBytes } from "../wire/hrana/encode.ts";
 import type { Json } from "../wire/hrana/types.ts";
 import { Copies } from "./copies.ts";
 import { type FileTask, runFileTask } from "./file_task.ts";
+import { IdleConnections } from "./idle_connections.ts";
 import { asPlain, fromPlain } from "./plain_error.ts";
 import { NotHereError, type Run, runRequests, type StreamContext } from "./request_runner.ts";
 import type { FromWorker, Job, JobResult, ToWorker } from "./worker_messages.ts";
@@ -44,7 +44,7 @@ export class Executor {
   readonly #options: ExecutorOptions;
   readonly #streams = new Map<number, StreamContext>();
   readonly #waiting = new Map<number, Waiting>();
-  readonly #idle: Connection[] = [];
+  readonly #idle = new IdleConnections();
   readonly #copies: Copies;
   #maintenance: Connection | undefined;
   /** Set while everything is let go of: nobody gets the write turn any more. */
@@ -52,7 +52,7 @@ export class Executor {
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
-    this.#copies = new Copies({ ...options, open: () => this.#open() });
+    this.#copies = new Copies({ ...options, open: (path) => this.#open(path) });
   }
 
   /** Takes one message of the main thread. */
@@ -66,20 +66,23 @@ export class Executor {
         break;
       case "close_stream":
         this.#closeStream(message.streamId);
-        this.#options.post({ type: "stream_closed", streamId: message.streamId });
+        this.#options.post({ ...message, type: "stream_closed" });
         break;
       case "reset":
         this.#reset();
         this.#options.post({ type: "reset_done" });
         break;
+      case "release":
+        this.#release(message.id, message.database, message.isGone);
+        break;
       case "checkpoint":
-        this.#checkpoint(message.id);
+        this.#checkpoint(message.id, message.database);
         break;
       case "digest":
-        this.#digest(message.id);
+        this.#digest(message.id, message.database);
         break;
       case "file_task":
-        this.#fileTask(message.id, message.task);
+        this.#fileTask(message.id, message.task, message.database);
         break;
       case "stop":
         this.#reset();
@@ -104,7 +107,8 @@ export class Executor {
         flushedMs = nowMs();
       }
     }
-    if (grant !== undefined) post({ type: "granted_done", results, grant });
+    const databaseId = jobs[0]?.database?.id;
+    if (grant !== undefined) post({ type: "granted_done", results, grant, databaseId });
     else if (results.length > 0) post({ type: "done", results });
   }
 
@@ -162,7 +166,9 @@ export class Executor {
     if (!inTransaction) context.holdsTurn = false;
     if (!open) this.#giveBack(connection);
     if (error !== undefined) return { ...refusal(job, error), seq, captured };
-    const result = { id: job.id, refused: undefined, seq, captured, open, inTransaction };
+    const { id, database } = job;
+    const state = { refused: undefined, seq, captured, open, inTransaction };
+    const result = { id, databaseId: database?.id, ...state };
     const isLarge = results.some((json) => typeof json !== "string");
     if (open || !job.wantsBody || !isLarge) return { ...result, results };
     const body = jsonBytes(encodePipeline(undefined, undefined, results));
@@ -176,9 +182,10 @@ export class Executor {
   #contextFor(job: Job): StreamContext {
     const known = job.streamId === undefined ? undefined : this.#streams.get(job.streamId);
     if (known !== undefined) return known;
+    const path = job.database?.path ?? this.#options.databasePath;
     const context: StreamContext = {
       library: this.#options.library,
-      connection: this.#idle.pop() ?? this.#open(),
+      connection: this.#idle.take(path) ?? this.#open(path),
       storedSql: new Map(),
       writable: job.writable,
       holdsTurn: false,
@@ -188,9 +195,9 @@ export class Executor {
     return context;
   }
 
-  #open(): Connection {
-    const { library, databasePath, owner } = this.#options;
-    return Connection.open(library, databasePath, { role: "session", ...owner && { owner } });
+  #open(path = this.#options.databasePath): Connection {
+    const { library, owner } = this.#options;
+    return Connection.open(library, path, { role: "session", ...owner && { owner } });
   }
 
   #endContext(job: Job, context: StreamContext): void {
@@ -201,8 +208,8 @@ export class Executor {
   /** Keeps a connection for others, unless it carries settings or temporary tables. */
   #giveBack(connection: Connection): void {
     if (connection.isClosed) return;
-    if (connection.isTainted() || this.#idle.length >= IDLE_CONNECTIONS_MAX) connection.close();
-    else this.#idle.push(connection);
+    if (connection.isTainted()) connection.close();
+    else this.#idle.keep(connection);
   }
 
   #closeStream(streamId: number): void {
@@ -224,21 +231,51 @@ export class Executor {
     this.#resetError = undefined;
     for (const { connection } of this.#streams.values()) connection.close();
     this.#streams.clear();
-    for (const connection of this.#idle.splice(0)) connection.close();
+    this.#idle.close();
     this.#copies.clear();
     this.#maintenance?.close();
     this.#maintenance = undefined;
   }
 
-  #maintenanceConnection(): Connection {
-    this.#maintenance ??= this.#open();
-    return this.#maintenance;
+  /** Lets go of one database, as far as nobody uses it; of one that is gone in any case. */
+  #release(id: number, path: string, isGone: boolean): void {
+    if (isGone) {
+      const error = new DatabaseError("DATABASE_UNKNOWN", "The database was dropped");
+      for (const [jobId, { context }] of [...this.#waiting]) {
+        if (context.connection.path === path) this.#takeTurn(jobId, error);
+      }
+      for (const [streamId, { connection }] of [...this.#streams]) {
+        if (connection.path !== path) continue;
+        this.#streams.delete(streamId);
+        connection.close();
+      }
+      this.#copies.clear(path);
+    }
+    this.#idle.close(path);
+    const contexts = [...this.#streams.values(), ...this.#waitingContexts()];
+    const busy = contexts.some(({ connection }) => connection.path === path);
+    this.#options.post({ type: "released", id, busy: busy || this.#copies.uses(path) });
   }
 
-  #checkpoint(id: number): void {
+  *#waitingContexts(): Iterable<StreamContext> {
+    for (const { context } of this.#waiting.values()) yield context;
+  }
+
+  /** Runs work of the node; the connection to the first database is kept for the next time. */
+  #withConnection<T>(path: string | undefined, run: (connection: Connection) => T): T {
+    if (path === undefined) return run(this.#maintenance ??= this.#open());
+    const connection = this.#open(path);
+    try {
+      return run(connection);
+    } finally {
+      connection.close();
+    }
+  }
+
+  #checkpoint(id: number, path: string | undefined): void {
     const { post } = this.#options;
     try {
-      const result = this.#maintenanceConnection().checkpoint();
+      const result = this.#withConnection(path, (connection) => connection.checkpoint());
       post({ type: "checkpoint_done", id, result, error: undefined, ioFailed: false });
     } catch (error) {
       const ioFailed = error instanceof DatabaseError && error.sqliteName === "SQLITE_IOERR";
@@ -246,19 +283,19 @@ export class Executor {
     }
   }
 
-  #fileTask(id: number, task: FileTask): void {
+  #fileTask(id: number, task: FileTask, path: string | undefined): void {
     const { post } = this.#options;
     try {
-      const result = runFileTask(this.#maintenanceConnection(), task);
+      const result = this.#withConnection(path, (connection) => runFileTask(connection, task));
       post({ type: "file_task_done", id, result, error: undefined });
     } catch (error) {
       post({ type: "file_task_done", id, result: undefined, error: asPlain(error) });
     }
   }
 
-  #digest(id: number): void {
+  #digest(id: number, path: string | undefined): void {
     const { post, sha256 } = this.#options;
-    const connection = this.#open();
+    const connection = this.#open(path);
     try {
       const digest = digestOf(connection, sha256(), () => post({ type: "digest_begun", id }));
       post({ type: "digest_done", id, ...digest, error: undefined });
@@ -284,6 +321,7 @@ function refusal(job: Job, error: unknown): JobResult {
 function undone(job: Job): JobResult {
   return {
     id: job.id,
+    databaseId: job.database?.id,
     results: [],
     refused: undefined,
     seq: 0,

@@ -11,6 +11,7 @@ import type { Log } from "../observe/log.ts";
 
 /** Who may be looking at an old state of the database. */
 export interface Reader {
+  readonly databaseId: number;
   /** Tells it from others. */
   readonly key: string;
   /** When its statement or its transaction began. */
@@ -27,10 +28,10 @@ export interface Reader {
 export interface LongReadersOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** All of them at this moment. */
+  /** All of them at this moment, of a database whose WAL is in question. */
   readonly readers: () => readonly Reader[];
-  /** Frames in the WAL. */
-  readonly walFrames: () => number;
+  /** Frames in the WAL of a database. */
+  readonly walFrames: (databaseId: number) => number;
   /** Time after which a reader is told of; {@linkcode WAL_READER_WARN_MS} by default. */
   readonly warnMs?: number | undefined;
   /** Time after which it is ended; {@linkcode WAL_READER_END_MS} by default. */
@@ -52,13 +53,12 @@ export class LongReaders {
     const { clock, readers, walFrames } = this.#options;
     const { warnMs = WAL_READER_WARN_MS, endMs = WAL_READER_END_MS } = this.#options;
     const nowMs = clock.nowMs();
-    const frames = walFrames();
     const told = new Set<string>();
     for (const reader of readers()) {
       const heldMs = nowMs - reader.sinceMs;
       if (heldMs < warnMs) continue;
       const { walFramesMax } = reader;
-      const isLarge = frames > (walFramesMax ?? WAL_FRAMES_MAX);
+      const isLarge = walFrames(reader.databaseId) > (walFramesMax ?? WAL_FRAMES_MAX);
       if (isLarge || walFramesMax === undefined && heldMs >= endMs) this.#end(reader, heldMs);
       else {
         if (!this.#told.has(reader.key)) this.#tell("a reader keeps the WAL", reader, heldMs);
@@ -81,8 +81,8 @@ export class LongReaders {
     );
   }
 
-  #tell(message: string, { key, sql }: Reader, heldMs: number): void {
-    const walFrames = this.#options.walFrames();
+  #tell(message: string, { databaseId, key, sql }: Reader, heldMs: number): void {
+    const walFrames = this.#options.walFrames(databaseId);
     this.#options.log.warn(message, { reader: key, sql, heldMs: Math.round(heldMs), walFrames });
   }
 }

@@ -1,4 +1,4 @@
-/** Work of the node on its own database: checkpoints, digests. */
+/** Work of the node on its own databases: checkpoints, digests. */
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
 import {
@@ -13,9 +13,10 @@ import type { Clock } from "../io/clock.ts";
 import type { LogIndex } from "../raft/types.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { SqliteMachine } from "../replica/sqlite_machine.ts";
+import { MAIN_DATABASE_ID } from "../wire/command.ts";
 import { fromPlain } from "./plain_error.ts";
 import type { SessionManager } from "./session_manager.ts";
-import type { FromWorker, ToWorker } from "./worker_messages.ts";
+import type { FromWorker, JobDatabase, ToWorker } from "./worker_messages.ts";
 import type { WorkerPool } from "./worker_pool.ts";
 
 /** The content of the database at an index. */
@@ -28,12 +29,14 @@ export interface Digest {
 
 /** What a checkpoint did. */
 export interface Checkpoint {
-  /** The database file holds everything up to here. */
+  /** The database files hold everything up to here. */
   readonly index: LogIndex;
   /** Frames that were in the WAL. */
   readonly walFrames: number;
   /** How long writers, or the applying of entries, were held up. */
   readonly pausedMs: number;
+  /** Databases whose files were brought up to date. */
+  readonly databases: number;
   readonly durationMs: number;
 }
 
@@ -51,6 +54,8 @@ export interface MaintenanceOptions {
 type Reply = Extract<FromWorker, { type: "checkpoint_done" | "digest_begun" | "digest_done" }>;
 type Request = Extract<ToWorker, { type: "checkpoint" | "digest" }>["type"];
 
+/** Databases whose WAL is copied at the same time. */
+const COPIES_AT_ONCE = 3;
 /** Pause before readers of the WAL are looked for again. */
 const WAL_LOOK_MS = 5;
 
@@ -66,23 +71,32 @@ export class Maintenance {
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   #lastId = 0;
   #checkpointing: Promise<Checkpoint> | undefined;
-  #walHeldSinceMs: number | undefined;
+  readonly #heldWals = new Set<number>();
+  #isUnfinished: boolean;
 
   constructor(options: MaintenanceOptions) {
     this.#options = options;
+    const { checkpointIndex, consistentIndex } = options.machine;
+    this.#isUnfinished = consistentIndex > checkpointIndex;
   }
 
   /**
-   * Since when readers keep checkpoints from copying all of the WAL, or the WAL from beginning
-   * anew; undefined when the last one met none.
+   * Databases whose readers kept the last checkpoint from copying all of the WAL, or the WAL from
+   * beginning anew.
    */
-  get walHeldSinceMs(): number | undefined {
-    return this.#walHeldSinceMs;
+  get heldWals(): ReadonlySet<number> {
+    return this.#heldWals;
+  }
+
+  /** Whether a checkpoint was begun, in this life of the node or an earlier one, and not ended. */
+  get isUnfinished(): boolean {
+    return this.#isUnfinished;
   }
 
   /**
-   * Copies everything committed into the database file, and records up to which index it is
-   * complete: a restart begins there. Most of it is copied while writers go on.
+   * Copies everything committed into the database files, and records up to which index they are
+   * complete: a restart begins there. Most of it is copied while writers go on, and those of one
+   * database at a time are held up for the rest.
    *
    * @throws {DatabaseError} `BUSY` when a reader kept an older snapshot, `SQLITE` when a file could
    * not be written; unless the disk is only full, the node then stops.
@@ -94,12 +108,16 @@ export class Maintenance {
     return this.#checkpointing;
   }
 
-  /** Hashes all pages as of one index. */
-  async digest(): Promise<Digest> {
-    const { index, resume } = await this.standStill();
+  /**
+   * Hashes all pages of a database as of one index.
+   *
+   * @param database An open one; undefined for the first.
+   */
+  async digest(database?: JobDatabase): Promise<Digest> {
+    const { index, resume } = await this.standStill(database?.id);
     try {
       const { promise, resolve, reject } = Promise.withResolvers<Digest>();
-      this.#ask("digest", (reply) => {
+      this.#ask("digest", database?.path, (reply) => {
         // The snapshot is taken: what comes after cannot change it.
         if (reply.type === "digest_begun") return resume();
         assert(reply.type === "digest_done", `a digest is answered with ${reply.type}`);
@@ -128,63 +146,136 @@ export class Maintenance {
   async #checkpoint(): Promise<Checkpoint> {
     const { machine, clock } = this.#options;
     const startMs = clock.nowMs();
-    await this.#copyAlongside();
-    const { index, resume } = await this.#standStillFor(CHECKPOINT_COMMIT_MS);
+    this.#isUnfinished = true;
+    for (const id of this.#heldWals) if (!machine.isOpen(id)) this.#heldWals.delete(id);
+    const dirty = machine.dirtyIds();
+    // With nothing to copy, the record still moves on.
+    const ids = dirty.length === 0 ? [MAIN_DATABASE_ID] : await this.#copyQuiet(dirty);
+    let walFrames = 0;
+    let pausedMs = 0;
+    let failure: unknown;
+    for (const id of ids) {
+      try {
+        const copied = await this.#copyWhole(id);
+        walFrames += copied.walFrames;
+        pausedMs = Math.max(pausedMs, copied.pausedMs);
+      } catch (error) {
+        // One that cannot be copied now must not keep the others from it.
+        if (machine.get(id) !== undefined) failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    this.#isUnfinished = false;
+    const index = machine.checkpointIndex;
+    const durationMs = clock.nowMs() - startMs;
+    return { index, walFrames, pausedMs, databases: Math.max(1, dirty.length), durationMs };
+  }
+
+  /**
+   * Brings the files of many databases up to date, of those that nobody writes to meanwhile: nobody
+   * is held up, and all share one change of the record.
+   *
+   * @returns Those that are left.
+   */
+  async #copyQuiet(ids: readonly number[]): Promise<readonly number[]> {
+    const { machine, replica } = this.#options;
+    const isSmall = (id: number) => machine.uncopiedFrames(id) <= CHECKPOINT_PAUSED_FRAMES;
+    const small = ids.filter((id) => id !== MAIN_DATABASE_ID && isSmall(id));
+    if (small.length === 0) return ids;
+    this.#requireSettled();
+    const index = replica.settledIndex;
+    machine.beginCheckpoint(index, ...small);
+    const { installs } = machine;
+    const done = new Set<number>();
+    const waiting = [...small];
+    const copyNext = async () => {
+      for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
+        if (!machine.isOpen(id)) continue;
+        const { complete, walFree } = await this.#copy(id);
+        this.#noteReaders(id, walFree);
+        // What came after `index` is not copied.
+        const isSame = machine.installs === installs && machine.isOpen(id);
+        if (!complete || !isSame || !machine.isCopied(id)) continue;
+        machine.completeCheckpoint(index, id);
+        done.add(id);
+      }
+    };
+    await Promise.all(Array.from({ length: COPIES_AT_ONCE }, copyNext));
+    return ids.filter((id) => !done.has(id) && machine.get(id) !== undefined);
+  }
+
+  async #copyWhole(id: number): Promise<{ walFrames: number; pausedMs: number }> {
+    const { machine, clock } = this.#options;
+    await this.#copyAlongside(id);
+    const { index, resume } = await this.#standStillFor(id, CHECKPOINT_COMMIT_MS);
     const pausedAtMs = clock.nowMs();
     let result: CheckpointResult;
     try {
-      machine.beginCheckpoint(index);
-      result = await this.#copy();
-      if (!result.walFree) result = await this.#waitForReaders(result, pausedAtMs);
+      this.#requireOpen(id);
+      machine.beginCheckpoint(index, id);
+      result = await this.#copy(id);
+      if (!result.walFree) result = await this.#waitForReaders(id, result, pausedAtMs);
     } finally {
       resume();
     }
-    const endMs = clock.nowMs();
+    const pausedMs = clock.nowMs() - pausedAtMs;
     const { complete, limitReached, walFree } = result;
     // What is not committed yet stays out of the file, and keeps the WAL; nobody is to blame.
-    if (complete || !limitReached) this.#noteReaders(walFree);
+    if (complete || !limitReached) this.#noteReaders(id, walFree);
     if (!complete && !limitReached) throw inTheWay();
+    this.#requireOpen(id);
     // Nothing else is copied before the next checkpoint, so this need not hold anybody up.
-    machine.completeCheckpoint(index);
-    const { walFrames } = result;
-    return { index, walFrames, pausedMs: endMs - pausedAtMs, durationMs: endMs - startMs };
+    machine.completeCheckpoint(index, id);
+    return { walFrames: result.walFrames, pausedMs };
   }
 
   /** Copies while others go on, until little is left for the pause. */
-  async #copyAlongside(): Promise<void> {
+  async #copyAlongside(id: number): Promise<void> {
     const { machine, replica } = this.#options;
     for (let round = 0; round < CHECKPOINT_ROUNDS_MAX; round++) {
       this.#requireSettled();
-      if (machine.uncopiedFrames() <= CHECKPOINT_PAUSED_FRAMES) return;
-      machine.beginCheckpoint(replica.settledIndex);
-      const { limitReached } = await this.#copy();
+      this.#requireOpen(id);
+      if (machine.uncopiedFrames(id) <= CHECKPOINT_PAUSED_FRAMES) return;
+      machine.beginCheckpoint(replica.settledIndex, id);
+      const { limitReached } = await this.#copy(id);
       // A pause would copy no more.
       if (limitReached) continue;
-      this.#noteReaders(false);
+      this.#noteReaders(id, false);
       throw inTheWay();
     }
   }
 
+  /** @throws {DatabaseError} `DATABASE_UNKNOWN` when the database was dropped. */
+  #requireOpen(id: number): void {
+    if (id === MAIN_DATABASE_ID || this.#options.machine.isOpen(id)) return;
+    throw new DatabaseError("DATABASE_UNKNOWN", `Database ${id} is gone`);
+  }
+
   /** Everything is copied: a large WAL may only begin anew once nobody reads it any more. */
-  async #waitForReaders(before: CheckpointResult, pausedAtMs: number): Promise<CheckpointResult> {
+  async #waitForReaders(
+    id: number,
+    before: CheckpointResult,
+    pausedAtMs: number,
+  ): Promise<CheckpointResult> {
     const { clock } = this.#options;
     let result = before;
     while (result.complete && !result.walFree && result.walFrames >= WAL_FRAMES_HIGH) {
       if (clock.nowMs() - pausedAtMs > WAL_WAIT_MS) break;
       await new Promise<void>((resolve) => void clock.after(WAL_LOOK_MS, resolve));
-      result = await this.#copy();
+      result = await this.#copy(id);
     }
     return result;
   }
 
-  #noteReaders(isFree: boolean): void {
-    if (isFree) this.#walHeldSinceMs = undefined;
-    else this.#walHeldSinceMs ??= this.#options.clock.nowMs();
+  #noteReaders(id: number, isFree: boolean): void {
+    if (isFree) this.#heldWals.delete(id);
+    else this.#heldWals.add(id);
   }
 
-  async #copy(): Promise<CheckpointResult> {
+  async #copy(id: number): Promise<CheckpointResult> {
     const { promise, resolve } = Promise.withResolvers<Reply>();
-    this.#ask("checkpoint", resolve);
+    const path = id === MAIN_DATABASE_ID ? undefined : this.#options.machine.use(id);
+    this.#ask("checkpoint", path, resolve);
     const reply = await promise;
     assert(reply.type === "checkpoint_done", `a checkpoint is answered with ${reply.type}`);
     if (reply.result !== undefined) return reply.result;
@@ -193,7 +284,7 @@ export class Maintenance {
   }
 
   /** Has a worker do something; `answered` is called for each of its replies. */
-  #ask(type: Request, answered: (reply: Reply) => void): void {
+  #ask(type: Request, path: string | undefined, answered: (reply: Reply) => void): void {
     const { pool } = this.#options;
     const id = ++this.#lastId;
     const worker = pool.pick();
@@ -204,7 +295,7 @@ export class Maintenance {
       }
       answered(reply);
     });
-    pool.post(worker, { type, id });
+    pool.post(worker, { type, id, ...path !== undefined && { database: path } });
   }
 
   /**
@@ -225,14 +316,14 @@ export class Maintenance {
   }
 
   /**
-   * Waits until the database shows exactly what is committed up to an index, and keeps it so until
+   * Waits until a database shows exactly what is committed up to an index, and keeps it so until
    * `resume` is called; further calls of that are harmless.
    *
    * @throws {DatabaseError} `BUSY` in between two states; `NOT_LEADER` and others when leadership
    * is lost meanwhile.
    */
-  standStill(): Promise<StandStill> {
-    return this.#standStillFor(Infinity);
+  standStill(databaseId = MAIN_DATABASE_ID): Promise<StandStill> {
+    return this.#standStillFor(databaseId, Infinity);
   }
 
   /**
@@ -240,14 +331,14 @@ export class Maintenance {
    * majority it would be waited for in vain, and the majority may wait for the checkpoint: a
    * follower that lost its database needs a snapshot of what its log does not hold.
    */
-  async #standStillFor(commitMs: number): Promise<StandStill> {
+  async #standStillFor(databaseId: number, commitMs: number): Promise<StandStill> {
     const { replica } = this.#options;
     this.#requireSettled();
     if (replica.mode === "following") {
       const resume = replica.pauseApply();
       return { index: replica.settledIndex, resume };
     }
-    const resume = await this.#holdWriters(commitMs);
+    const resume = await this.#holdWriters(databaseId, commitMs);
     try {
       // Leadership may have gone meanwhile.
       this.#requireSettled();
@@ -262,10 +353,10 @@ export class Maintenance {
    * Waits until nobody writes and all that was written is committed, and durable here; for the
    * latter no longer than `commitMs`.
    */
-  #holdWriters(commitMs: number): Promise<() => void> {
+  #holdWriters(databaseId: number, commitMs: number): Promise<() => void> {
     const { replica, machine, sessions, clock } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<() => void>();
-    sessions.whileNobodyWrites((release) => {
+    const run = (release: () => void) => {
       let isWaiting = true;
       const end = (act: () => void) => {
         if (!isWaiting) return;
@@ -275,15 +366,16 @@ export class Maintenance {
       };
       const goOn = () => end(() => resolve(release));
       const cancel = commitMs === Infinity ? () => {} : clock.after(commitMs, goOn);
-      replica.whenCommitted(machine.lastSeq(), (error) => {
+      replica.whenCommitted(machine.lastSeq(databaseId), (error) => {
         // The database shows all that is committed; its index must say no less.
         if (error === undefined) return replica.whenSettled(goOn);
         end(() => {
           release();
           reject(error);
         });
-      });
-    }, reject);
+      }, databaseId);
+    };
+    sessions.whileNobodyWrites(run, reject, databaseId);
     return promise;
   }
 }

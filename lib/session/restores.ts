@@ -1,5 +1,5 @@
 /**
- * Replaces the content of the database by that of a file, which arrives in parts at the node that
+ * Replaces the content of a database by that of a file, which arrives in parts at the node that
  * leads. The file is put aside, verified, and copied over the database in one transaction under the
  * write turn; from there on it is a write like any other, which large transactions travel as.
  */
@@ -10,9 +10,10 @@ import type { Disk, DiskFile } from "../io/disk.ts";
 import { isDiskFull } from "../io/disk_full.ts";
 import type { LogIndex } from "../raft/types.ts";
 import type { Replica } from "../replica/replica.ts";
+import { HELD_MAIN, type HeldDatabase } from "./database_access.ts";
 import { fromPlain } from "./plain_error.ts";
 import type { SessionManager } from "./session_manager.ts";
-import type { CopyFromWorker, CopyToWorker, FromWorker } from "./worker_messages.ts";
+import type { CopyFromWorker, CopyToWorker, FromWorker, JobDatabase } from "./worker_messages.ts";
 import type { WorkerPool } from "./worker_pool.ts";
 
 /** What restores need. */
@@ -25,10 +26,14 @@ export interface RestoresOptions {
   /** The data folder: the file is put aside there. */
   readonly folder: string;
   readonly randomToken: () => string;
+  /** Opens a database, and makes it when there is none; the first one without this. */
+  readonly acquire?: (name: string | undefined) => Promise<HeldDatabase>;
 }
 
 /** A restore, as it is asked for. */
 export interface RestoreRequest {
+  /** The name of the database; undefined for the first one. */
+  readonly database?: string | undefined;
   readonly pages: number;
   readonly pageSizeBytes: number;
   /** Whether a database that holds something may be replaced. */
@@ -182,18 +187,31 @@ export class Restores {
   }
 
   async #run({ request }: Restore): Promise<LogIndex> {
+    const held = await this.#options.acquire?.(request.database) ?? HELD_MAIN;
+    try {
+      return await this.#restore(request, held.database);
+    } finally {
+      held.letGo();
+    }
+  }
+
+  async #restore(
+    { force }: RestoreRequest,
+    to: JobDatabase | undefined,
+  ): Promise<LogIndex> {
     const { replica, pool } = this.#options;
     const path = this.#path;
+    const target = to === undefined ? {} : { database: to.path };
     const worker = pool.pick();
-    await this.#ask(worker, { type: "restore_check", id: ++this.#lastId, path });
+    await this.#ask(worker, { type: "restore_check", id: ++this.#lastId, path, ...target });
     this.#requireLeading();
-    const release = await this.#turn();
+    const release = await this.#turn(to?.id);
     let seq: number;
     try {
-      const { force } = request;
-      const reply = await this.#ask(worker, { type: "restore", id: ++this.#lastId, path, force });
+      const id = ++this.#lastId;
+      const reply = await this.#ask(worker, { type: "restore", id, path, force, ...target });
       seq = reply.type === "restore_done" ? reply.seq : 0;
-      replica.captured();
+      replica.captured(to?.id);
     } finally {
       release();
     }
@@ -201,18 +219,20 @@ export class Restores {
       replica.whenCommitted(seq, (error) => {
         if (error === undefined) resolve(replica.appliedIndex);
         else reject(error);
-      })
+      }, to?.id)
     );
   }
 
   /** Waits for the write turn, longer than a single write would: more is lost with a restore. */
-  async #turn(): Promise<() => void> {
+  async #turn(databaseId: number | undefined): Promise<() => void> {
     const { replica, sessions } = this.#options;
     for (let attempt = 1;; attempt++) {
       const refusal = replica.spaceRefusal;
       if (refusal !== undefined) throw refusal;
       try {
-        return await new Promise((resolve, reject) => sessions.whileNobodyWrites(resolve, reject));
+        return await new Promise((resolve, reject) =>
+          sessions.whileNobodyWrites(resolve, reject, databaseId)
+        );
       } catch (error) {
         const busy = error instanceof DatabaseError && error.code === "TRANSACTION_BUSY";
         if (!busy || attempt >= TURN_ATTEMPTS_MAX) throw error;

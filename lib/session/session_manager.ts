@@ -20,34 +20,23 @@ import {
 } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { BriefRunner } from "./brief_runner.ts";
-import { BriefTurns } from "./brief_turns.ts";
+import { MAIN_DATABASE_ID, MAIN_DATABASE_NAME } from "../wire/command.ts";
+import { enterDatabase } from "./database_access.ts";
+import { DatabaseTurns, DatabaseTurnsTable } from "./database_turns.ts";
+import { LeaderRefusals } from "./leader_refusals.ts";
 import type { Reader } from "./long_readers.ts";
-import type { Pending, Place } from "./pending.ts";
-import { asDecoded, newJob } from "./job.ts";
+import { asDecoded } from "./job.ts";
+import { newPending, type Pending, type Place } from "./pending.ts";
 import { fromPlain, toPlain } from "./plain_error.ts";
-import { firstSql, mayRunOnFollower, shapeOf } from "./routing.ts";
+import { mayRunOnFollower, shapeOf } from "./routing.ts";
+import type { SessionManagerOptions } from "./session_options.ts";
+import { sessionReaders } from "./session_readers.ts";
 import { type Stream, type StreamEnd, streamEndError, Streams } from "./streams.ts";
 import type { PipelineRequest, PipelineResponse, Sessions } from "./types.ts";
-import type { FromWorker, JobResult } from "./worker_messages.ts";
+import type { FromWorker, JobDatabase, JobResult } from "./worker_messages.ts";
 import { ownerOf, type WorkerPool, WRITER } from "./worker_pool.ts";
-import { WriteTurns } from "./write_turns.ts";
+import { WorkerResets } from "./worker_resets.ts";
 
-/** What sessions need from the node. */
-export interface SessionManagerOptions {
-  readonly replica: () => Replica;
-  readonly pool: () => WorkerPool;
-  readonly brief: () => BriefRunner;
-  readonly clock: Clock;
-  readonly randomToken: () => string;
-  /** URL of the leader's HTTP port, where it is known. */
-  readonly leaderUrl: () => string | undefined;
-  /** Interrupts the statements that sessions run; all, or those of one owner. */
-  readonly interrupt: (owner?: number) => void;
-}
-
-/** Pause between two interruptions while workers let go of their statements. */
-const INTERRUPT_AGAIN_MS = 10;
 /** How often idle streams and overdue waits are looked for. */
 const SWEEP_MS = 250;
 
@@ -56,12 +45,11 @@ export class SessionManager implements Sessions {
   readonly #options: SessionManagerOptions;
   readonly #clock: Clock;
   readonly #streams: Streams;
-  readonly #turns: WriteTurns;
-  readonly #briefTurns: BriefTurns;
+  readonly #turns: DatabaseTurnsTable;
   readonly #pending = new Map<number, Pending>();
   #lastJobId = 0;
-  #resets = 0;
-  #quiet: (() => void) | undefined;
+  readonly #resets: WorkerResets;
+  readonly #refusals: LeaderRefusals;
   #stopped = false;
   #cancelSweep: () => void = () => {};
 
@@ -69,18 +57,9 @@ export class SessionManager implements Sessions {
     this.#options = options;
     this.#clock = options.clock;
     this.#streams = new Streams(options.randomToken);
-    this.#briefTurns = new BriefTurns(options.brief, this.#clock, {
-      dispatch: (pendings, grant) => this.#dispatch(pendings, grant),
-      share: (grant) => this.#turns.share(grant),
-      releaseGrant: (grant) => this.#turns.releaseGrant(grant),
-      done: (results) => this.#done(WRITER, results),
-    });
-    this.#turns = new WriteTurns({
-      mayWrite: () => this.#replica.writable,
-      onOneShots: (pendings, grant) => this.#briefTurns.take(pendings, grant),
-      onStatement: ({ job, worker }) =>
-        this.#pool.post(worker, { type: "turn", jobId: job.id, error: undefined }),
-    });
+    this.#turns = new DatabaseTurnsTable((id) => this.#newTurns(id));
+    this.#resets = new WorkerResets(options.pool, options.clock, () => options.interrupt());
+    this.#refusals = new LeaderRefusals(options.leaderUrl);
     this.#scheduleSweep();
   }
 
@@ -94,22 +73,46 @@ export class SessionManager implements Sessions {
       if (this.#stopped) throw new DatabaseError("SHUTTING_DOWN", "The node stops");
       const isLong = request.isLong === true && this.#replica.mode === "leading";
       const known = isLong ? request : asDecoded(request);
-      if (isLong || known.baton === undefined) this.#openPipeline(known, resolve, reject);
-      else this.#resumePipeline(known.baton, known, resolve, reject);
+      const { database } = known;
+      if (!isLong && known.baton !== undefined) {
+        this.#resumePipeline(known.baton, known, resolve, reject);
+      } else if (database === undefined || database === MAIN_DATABASE_NAME) {
+        this.#openPipeline(undefined, known, resolve, reject);
+      } else this.#enterDatabase(database, known, resolve, reject);
     });
   }
 
-  /** Runs work of the node itself under the write turn, when the node leads. */
+  /** Runs work of the node itself under the write turn of a database, when the node leads. */
   whileNobodyWrites(
     run: (release: () => void) => void,
     refuse: (error: DatabaseError) => void,
+    databaseId = MAIN_DATABASE_ID,
   ): void {
-    this.#turns.joinInternal(run, this.#deadline(WRITE_WAIT_MS), refuse);
+    this.#turns.of(databaseId).write.joinInternal(run, this.#deadline(WRITE_WAIT_MS), refuse);
   }
 
   /** There may be room for writes now. */
   writable(): void {
     this.#turns.next();
+  }
+
+  /** A database is gone: ends everything that concerns it. */
+  endDatabase(id: number): void {
+    const error = streamEndError("DATABASE_UNKNOWN");
+    this.#turns.get(id)?.clear(error);
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.database?.id === id) this.#refuse(pending, error, "DATABASE_UNKNOWN");
+    }
+    for (const stream of [...this.#streams.values()]) {
+      if (stream.database?.id === id) this.#endStream(stream, "DATABASE_UNKNOWN");
+    }
+    this.forgetDatabase(id);
+  }
+
+  /** A database that nobody uses is about to be closed. */
+  forgetDatabase(id: number): void {
+    this.#turns.delete(id);
+    this.#options.brief().forget(id);
   }
 
   /** The space on the disk changed: whoever waits to write is told when there is none. */
@@ -139,56 +142,35 @@ export class SessionManager implements Sessions {
         break;
       case "granted_done":
         this.#done(worker, message.results);
-        this.#turns.releaseGrant(message.grant);
+        this.#turns.get(message.databaseId)?.write.releaseGrant(message.grant);
         break;
       case "need_turn":
         this.#needTurn(message.jobId);
         break;
       case "stream_closed":
-        this.#turns.releaseStream(message.streamId);
+        this.#turns.get(message.databaseId)?.write.releaseStream(message.streamId);
         break;
       case "reset_done":
-        this.#resetDone();
+        this.#resets.answered(() => this.#settleReset());
         break;
       default:
         break;
     }
   }
 
-  /**
-   * Who may be looking at an old state of the database: statements that run, transactions that are
-   * open. Whoever holds the write turn is not among them: nobody writes meanwhile.
-   */
+  /** Who may be looking at an old state of a database. */
   readers(): Reader[] {
-    const readers: Reader[] = [];
-    const running = new Set<number>();
-    for (const [jobId, sinceMs] of this.#pool.jobs()) {
-      const pending = this.#pending.get(jobId);
-      if (pending === undefined || pending.worker === WRITER) continue;
-      const { stream, job, worker } = pending;
-      if (stream !== undefined) running.add(stream.id);
-      if (this.#turns.isHeldByJob(jobId)) continue;
-      readers.push({
-        key: stream === undefined ? `request ${jobId}` : `stream ${stream.id}`,
-        sinceMs: stream?.transactionSinceMs ?? sinceMs,
-        sql: firstSql(job.requests),
-        end: (error) => {
-          this.#refuse(pending, error, "SNAPSHOT_TIMEOUT");
-          this.#options.interrupt(ownerOf(worker));
-        },
-      });
-    }
-    for (const stream of this.#streams.values()) {
-      if (stream.transactionSinceMs === undefined || running.has(stream.id)) continue;
-      if (this.#turns.isHeldByStream(stream.id)) continue;
-      readers.push({
-        key: `stream ${stream.id}`,
-        sinceMs: stream.transactionSinceMs,
-        sql: "",
-        end: () => this.#endStream(stream, "SNAPSHOT_TIMEOUT"),
-      });
-    }
-    return readers;
+    return sessionReaders({
+      jobs: this.#pool.jobs(),
+      pending: this.#pending,
+      streams: this.#streams.values(),
+      turns: this.#turns,
+      endRequest: (pending, error) => {
+        this.#refuse(pending, error, "SNAPSHOT_TIMEOUT");
+        this.#options.interrupt(ownerOf(pending.worker));
+      },
+      endStream: (stream) => this.#endStream(stream, "SNAPSHOT_TIMEOUT"),
+    });
   }
 
   get #replica(): Replica {
@@ -199,28 +181,57 @@ export class SessionManager implements Sessions {
     return this.#options.pool();
   }
 
+  #newTurns(id: number): DatabaseTurns {
+    return new DatabaseTurns({
+      clock: this.#clock,
+      mayWrite: () => this.#replica.writable,
+      brief: () => this.#options.brief().get(id),
+      dispatch: (pendings, grant) => this.#dispatch(pendings, grant),
+      onStatement: ({ job, worker }) =>
+        this.#pool.post(worker, { type: "turn", jobId: job.id, error: undefined }),
+      done: (results) => this.#done(WRITER, results),
+    });
+  }
+
+  #enterDatabase(
+    name: string,
+    request: PipelineRequest,
+    resolve: Pending["resolve"],
+    reject: Pending["reject"],
+  ): void {
+    enterDatabase(this.#options.databases, name, (database) => {
+      if (this.#stopped) throw streamEndError("SHUTTING_DOWN");
+      this.#openPipeline(database, request, resolve, reject);
+    }, (error) => reject(this.#refusals.notBegun(error) as DatabaseError));
+  }
+
   #openPipeline(
+    database: JobDatabase | undefined,
     request: PipelineRequest,
     resolve: Pending["resolve"],
     reject: Pending["reject"],
   ): void {
     const leading = this.#replica.mode === "leading";
     if (!leading && !(this.#replica.followsData && mayRunOnFollower(request.requests))) {
-      throw this.#notLeader();
+      throw this.#refusals.notLeader();
     }
     const { oneShot, write } = shapeOf(request, leading);
-    const worker = oneShot && write ? WRITER : this.#pool.pick();
-    const stream = oneShot ? undefined : this.#streams.open(worker, leading, this.#clock.nowMs());
-    if (stream !== undefined) this.#pool.streams(worker, 1);
-    const pending = this.#newPending(
-      request,
-      { stream, resumed: false, leading, worker },
-      resolve,
-      reject,
-    );
+    const queued = oneShot && write;
+    // One writer would let the databases wait for each other.
+    const worker = queued && database === undefined ? WRITER : this.#pool.pick();
+    const stream = oneShot ? undefined : this.#openStream(worker, database, leading);
+    const place = { stream, resumed: false, database, leading, worker };
+    const pending = this.#newPending(request, place, queued, resolve, reject);
     if (!leading) this.#runOnFollower(pending);
-    else if (oneShot && write) this.#queueOneShot(pending);
+    else if (queued) this.#queueOneShot(pending);
     else this.#runOnLeader(pending);
+  }
+
+  #openStream(worker: number, database: JobDatabase | undefined, writable: boolean): Stream {
+    const letGo = database && this.#options.databases().hold(database.id);
+    const stream = this.#streams.open(worker, database, letGo, writable, this.#clock.nowMs());
+    this.#pool.streams(worker, 1);
+    return stream;
   }
 
   #resumePipeline(
@@ -234,10 +245,11 @@ export class SessionManager implements Sessions {
     const place = {
       stream,
       resumed: true,
+      database: stream.database,
       leading: leading && stream.writable,
       worker: stream.worker,
     };
-    const pending = this.#newPending(request, place, resolve, reject);
+    const pending = this.#newPending(request, place, false, resolve, reject);
     if (pending.leading) this.#runOnLeader(pending);
     else if (stream.inTransaction) {
       // The snapshot was taken at a confirmed index when the transaction began.
@@ -249,22 +261,16 @@ export class SessionManager implements Sessions {
   #newPending(
     request: PipelineRequest,
     place: Place,
+    queued: boolean,
     resolve: Pending["resolve"],
     reject: Pending["reject"],
   ): Pending {
     const id = ++this.#lastJobId;
-    const { stream, leading } = place;
-    const pending: Pending = {
-      ...place,
-      request,
-      job: newJob(id, stream?.id, request, leading),
-      deadlineMs: this.#deadline(LEADER_WAIT_MS),
-      dispatched: false,
-      confirmed: undefined,
-      result: undefined,
-      resolve,
-      reject,
-    };
+    const { stream, database } = place;
+    const letGo = database && this.#options.databases().hold(database.id);
+    const deadlineMs = this.#deadline(LEADER_WAIT_MS);
+    const ends = { letGo, resolve, reject };
+    const pending = newPending(id, request, place, { queued, deadlineMs, ...ends });
     this.#pending.set(id, pending);
     if (stream !== undefined) stream.jobId = id;
     return pending;
@@ -290,7 +296,7 @@ export class SessionManager implements Sessions {
     this.#replica.linearize(options, (index) => {
       // A new spare learns what it is along with who leads.
       if (index === undefined || !this.#replica.followsData) {
-        this.#refuse(pending, this.#notLeader());
+        this.#refuse(pending, this.#refusals.notLeader());
         return;
       }
       this.#replica.whenApplied(index, () => {
@@ -305,10 +311,22 @@ export class SessionManager implements Sessions {
     const refusal = this.#replica.spaceRefusal;
     if (refusal !== undefined) return this.#refuse(pending, refusal);
     const deadlineMs = this.#deadline(WRITE_WAIT_MS);
-    this.#turns.joinOneShot(pending, deadlineMs, (error) => this.#refuse(pending, error));
+    const { write } = this.#turns.of(pending.database?.id);
+    write.joinOneShot(pending, deadlineMs, (error) => this.#refuse(pending, error));
   }
 
   #dispatch(pendings: readonly Pending[], grant: number | undefined): void {
+    const { database, queued } = pendings[0]!;
+    if (database !== undefined) {
+      const refusal = this.#options.databases().open(database.id);
+      if (refusal !== undefined) {
+        for (const pending of pendings) this.#refuse(pending, this.#refusals.named(refusal));
+        if (grant !== undefined) this.#turns.get(database.id)?.write.releaseGrant(grant);
+        return;
+      }
+      const worker = queued ? this.#pool.pick() : undefined;
+      for (const pending of pendings) pending.worker = worker ?? pending.worker;
+    }
     const jobs = pendings.map((pending) => pending.job);
     for (const pending of pendings) pending.dispatched = true;
     this.#pool.post(pendings[0]!.worker, { type: "run", jobs, grant });
@@ -316,9 +334,11 @@ export class SessionManager implements Sessions {
 
   /** Runs a request that does not write here and now when it is brief, else in its worker. */
   #runRead(pending: Pending): void {
-    const { job, stream } = pending;
-    const brief = this.#options.brief();
-    if (stream === undefined && brief.mayRun(job)) {
+    const { job, stream, database } = pending;
+    const brief = this.#options.brief().get(database?.id ?? MAIN_DATABASE_ID);
+    const isOpen = database === undefined ||
+      this.#options.databases().open(database.id) === undefined;
+    if (isOpen && stream === undefined && brief.mayRun(job)) {
       pending.dispatched = true;
       const result = brief.run(job);
       if (result !== undefined) return this.#done(pending.worker, [result]);
@@ -333,16 +353,22 @@ export class SessionManager implements Sessions {
       this.#pool.post(pending.worker, { type: "turn", jobId, error: toPlain(error) });
     const refusal = this.#replica.spaceRefusal;
     if (refusal !== undefined) return refuse(refusal);
-    this.#turns.joinStatement(pending, this.#deadline(WRITE_WAIT_MS), refuse);
+    const { write } = this.#turns.of(pending.database?.id);
+    write.joinStatement(pending, this.#deadline(WRITE_WAIT_MS), refuse);
   }
 
   #done(worker: number, results: readonly JobResult[]): void {
-    if (results.some((result) => result.captured)) this.#replica.captured();
+    // What came together is of one database, most likely.
+    let capturedId: number | undefined;
+    for (const { captured, databaseId = MAIN_DATABASE_ID } of results) {
+      if (captured && databaseId !== capturedId) this.#replica.captured(capturedId = databaseId);
+    }
     for (const result of results) {
       this.#pool.finished(worker, result.id);
       const pending = this.#pending.get(result.id);
       // One that was given up meanwhile may still hold the turn.
-      this.#turns.finished(result, pending?.job.streamId);
+      const turns = this.#turns.get(result.databaseId);
+      turns?.write.finished(result, pending?.job.streamId);
       if (pending !== undefined) this.#finished(pending, result);
     }
   }
@@ -358,38 +384,40 @@ export class SessionManager implements Sessions {
       if (!result.open && this.#streams.get(stream.id) === stream) this.#forget(stream);
     }
     if (result.refused !== undefined) {
-      this.#refuse(pending, this.#withLeader(fromPlain(result.refused)));
+      this.#refuse(pending, this.#refusals.named(fromPlain(result.refused)));
       return;
     }
     if (result.isMisjudged === true) {
       this.#pending.delete(result.id);
+      pending.letGo?.();
       this.pipeline(asDecoded(pending.request)).then(pending.resolve, pending.reject);
       return;
     }
     pending.result = result;
     this.#replica.whenCommitted(result.seq, (error) => {
-      if (error !== undefined) this.#refuse(pending, this.#withLeader(error));
+      if (error !== undefined) this.#refuse(pending, this.#refusals.named(error));
       else if (pending.leading && result.captured) this.#settle(pending);
-      else if (pending.leading && pending.confirmed === undefined && pending.worker === WRITER) {
+      else if (pending.leading && pending.confirmed === undefined && pending.queued) {
         this.#confirm(pending);
       } else this.#answer(pending);
-    });
+    }, result.databaseId);
   }
 
   /** Answers once the result is there, committed, and confirmed. */
   #answer(pending: Pending): void {
     const { result } = pending;
-    if (pending.confirmed === false) this.#refuse(pending, this.#notLeader());
+    if (pending.confirmed === false) this.#refuse(pending, this.#refusals.notLeader());
     else if (result !== undefined && pending.confirmed) {
       this.#replica.whenCommitted(result.seq, (error) => {
         if (error === undefined) this.#settle(pending);
-        else this.#refuse(pending, this.#withLeader(error));
-      });
+        else this.#refuse(pending, this.#refusals.named(error));
+      }, result.databaseId);
     }
   }
 
   #settle(pending: Pending): void {
     if (!this.#pending.delete(pending.job.id)) return;
+    pending.letGo?.();
     const { stream, result } = pending;
     assert(result !== undefined, "a pipeline is answered before it ran");
     const open = stream !== undefined && this.#streams.get(stream.id) === stream;
@@ -399,6 +427,7 @@ export class SessionManager implements Sessions {
 
   #refuse(pending: Pending, error: DatabaseError, end: StreamEnd = "TRANSACTION_LOST"): void {
     if (!this.#pending.delete(pending.job.id)) return;
+    pending.letGo?.();
     const { stream } = pending;
     if (stream !== undefined && this.#streams.get(stream.id) === stream) {
       this.#endStream(stream, end);
@@ -416,47 +445,28 @@ export class SessionManager implements Sessions {
   /** Closes a stream from this side; its turn is free once the worker rolled back. */
   #endStream(stream: Stream, end: StreamEnd): void {
     this.#forget(stream, end);
-    this.#pool.post(stream.worker, { type: "close_stream", streamId: stream.id });
+    const { id: streamId, database, worker } = stream;
+    this.#pool.post(worker, { type: "close_stream", streamId, databaseId: database?.id });
   }
 
   /**
    * Every worker lets go of its connections: what they hold may show transactions that are taken
-   * back. Statements that still run are interrupted until the last worker answered.
+   * back.
    */
   #reset(end: StreamEnd, quiet: () => void): void {
-    const error = end === "TRANSACTION_LOST" ? this.#notLeader() : streamEndError(end);
+    const error = end === "TRANSACTION_LOST" ? this.#refusals.notLeader() : streamEndError(end);
     this.#turns.clear(error);
-    this.#briefTurns.clear();
     this.#options.brief().reset();
     for (const stream of [...this.#streams.values()]) this.#forget(stream, end);
-    const before = this.#quiet;
-    this.#quiet = () => {
-      before?.();
-      quiet();
-    };
-    this.#resets += this.#pool.size;
-    this.#pool.broadcast({ type: "reset" });
-    this.#interruptUntilQuiet();
+    this.#resets.begin(quiet);
   }
 
-  #interruptUntilQuiet(): void {
-    if (this.#resets === 0) return;
-    this.#options.interrupt();
-    this.#clock.after(INTERRUPT_AGAIN_MS, () => this.#interruptUntilQuiet());
-  }
-
-  #resetDone(): void {
-    assert(this.#resets > 0, "a worker answers a reset that was not asked for");
-    this.#resets--;
-    if (this.#resets > 0) return;
-    // Every worker's answers were dealt with: who still waits ran ahead of the quorum.
-    const error = this.#stopped ? streamEndError("SHUTTING_DOWN") : this.#notLeader();
+  /** Every worker's answers were dealt with: who still waits ran ahead of the quorum. */
+  #settleReset(): void {
+    const error = this.#stopped ? streamEndError("SHUTTING_DOWN") : this.#refusals.notLeader();
     for (const pending of [...this.#pending.values()]) {
       if (pending.leading || this.#stopped) this.#refuse(pending, error);
     }
-    const quiet = this.#quiet;
-    this.#quiet = undefined;
-    quiet?.();
   }
 
   #scheduleSweep(): void {
@@ -471,12 +481,13 @@ export class SessionManager implements Sessions {
     for (const pending of [...this.#pending.values()]) {
       // Writers wait in the queue, which has a bound of its own.
       const waits = !pending.dispatched && !pending.leading;
-      if (waits && nowMs > pending.deadlineMs) this.#refuse(pending, this.#notLeader());
+      if (waits && nowMs > pending.deadlineMs) this.#refuse(pending, this.#refusals.notLeader());
     }
     for (const stream of [...this.#streams.values()]) {
       if (stream.jobId !== undefined) continue;
       const idleMs = nowMs - stream.lastUsedMs;
-      const holdsUp = this.#turns.isHeldByStream(stream.id) && this.#turns.waiting > 0;
+      const write = this.#turns.get(stream.database?.id)?.write;
+      const holdsUp = write?.isHeldByStream(stream.id) === true && write.waiting > 0;
       if (holdsUp && idleMs > TRANSACTION_IDLE_CONTENDED_MS) {
         this.#endStream(stream, "TRANSACTION_TIMEOUT");
       } else if (idleMs > SESSION_IDLE_MS) this.#endStream(stream, "STREAM_EXPIRED");
@@ -485,15 +496,5 @@ export class SessionManager implements Sessions {
 
   #deadline(afterMs: number): number {
     return this.#clock.nowMs() + afterMs;
-  }
-
-  #notLeader(): DatabaseError {
-    return this.#withLeader(new DatabaseError("NOT_LEADER", "This node does not lead the cluster"));
-  }
-
-  #withLeader(error: DatabaseError): DatabaseError {
-    const leader = this.#options.leaderUrl();
-    if (error.code !== "NOT_LEADER" || leader === undefined) return error;
-    return new DatabaseError(error.code, error.message, { leader, outcome: error.outcome });
   }
 }

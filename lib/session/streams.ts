@@ -2,6 +2,7 @@
 import { assert } from "../base/assert.ts";
 import { DatabaseError, type ErrorCode } from "../base/errors.ts";
 import { SESSIONS_MAX, TOMBSTONES_MAX } from "../base/limits.ts";
+import type { JobDatabase } from "./worker_messages.ts";
 
 /** One open stream. */
 export interface Stream {
@@ -9,6 +10,10 @@ export interface Stream {
   /** What a client must show; it cannot be guessed. */
   readonly token: string;
   readonly worker: number;
+  /** Undefined for the first database. */
+  readonly database: JobDatabase | undefined;
+  /** Lets the database be closed. */
+  readonly letGo: (() => void) | undefined;
   /** Whether it may write: it was opened while this node led. */
   readonly writable: boolean;
   /** Counts the pipelines; a baton is good for one. */
@@ -25,7 +30,11 @@ export interface Stream {
 export type StreamEnd =
   | Extract<
     ErrorCode,
-    "STREAM_EXPIRED" | "TRANSACTION_TIMEOUT" | "TRANSACTION_LOST" | "SHUTTING_DOWN"
+    | "STREAM_EXPIRED"
+    | "TRANSACTION_TIMEOUT"
+    | "TRANSACTION_LOST"
+    | "SHUTTING_DOWN"
+    | "DATABASE_UNKNOWN"
   >
   | "SNAPSHOT_TIMEOUT";
 
@@ -36,6 +45,7 @@ const REASONS: Readonly<Record<StreamEnd, string>> = {
     "The transaction was rolled back: it looked at one state of the database for too long",
   TRANSACTION_LOST:
     "The stream ended, and its transaction was rolled back: its node stopped leading",
+  DATABASE_UNKNOWN: "The stream is closed: its database was dropped",
   SHUTTING_DOWN: "The stream is closed: its node stops",
 };
 
@@ -65,7 +75,13 @@ export class Streams {
   }
 
   /** @throws {DatabaseError} `BUSY` when too many are open. */
-  open(worker: number, writable: boolean, nowMs: number): Stream {
+  open(
+    worker: number,
+    database: Stream["database"],
+    letGo: Stream["letGo"],
+    writable: boolean,
+    nowMs: number,
+  ): Stream {
     if (this.#byId.size >= SESSIONS_MAX) {
       throw new DatabaseError("BUSY", `Cannot open a stream: ${SESSIONS_MAX} are open already`);
     }
@@ -73,6 +89,8 @@ export class Streams {
       id: ++this.#lastId,
       token: this.#randomToken(),
       worker,
+      database,
+      letGo,
       writable,
       sequence: 0,
       jobId: undefined,
@@ -117,6 +135,7 @@ export class Streams {
   close(stream: Stream, end?: StreamEnd): void {
     assert(this.#byId.delete(stream.id), `stream ${stream.id} is closed twice`);
     this.#byToken.delete(stream.token);
+    stream.letGo?.();
     if (end === undefined) return;
     this.#tombstones.set(stream.token, end);
     if (this.#tombstones.size <= TOMBSTONES_MAX) return;

@@ -7,6 +7,8 @@ import type { Json, StreamRequest } from "../wire/hrana/types.ts";
 export interface PipelineRequest {
   /** Names an open stream; undefined opens a new one. */
   readonly baton: string | undefined;
+  /** The name of a database, for a new stream; undefined for the first one. */
+  readonly database?: string | undefined;
   readonly requests: readonly StreamRequest[];
   /** The text that it was decoded from, which crosses to another thread for less. */
   readonly text?: string;

@@ -64,8 +64,8 @@ function packTexts({ type, jobs, grant }: Run): string {
   const heads: JobHead[] = [];
   let texts = "";
   // The requests of a long text are decoded when they are touched.
-  for (const { id, streamId, writable, isLong, wantsBody, text } of jobs) {
-    heads.push({ id, streamId, writable, isLong, wantsBody, chars: text!.length });
+  for (const { id, database, streamId, writable, isLong, wantsBody, text } of jobs) {
+    heads.push({ id, database, streamId, writable, isLong, wantsBody, chars: text!.length });
     texts += text;
   }
   return JSON.stringify({ type, grant, jobs: heads }) + END_OF_HEAD + texts;

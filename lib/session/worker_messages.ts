@@ -12,9 +12,17 @@ export interface WorkerSetup {
   readonly owner: number;
 }
 
+/** A database beside the first one. */
+export interface JobDatabase {
+  readonly id: number;
+  readonly path: string;
+}
+
 /** One pipeline to run. */
 export interface Job {
   readonly id: number;
+  /** Undefined for the first database. */
+  readonly database?: JobDatabase | undefined;
   /** Names a stream that lives on; undefined for a pipeline that closes its own. */
   readonly streamId: number | undefined;
   readonly requests: readonly StreamRequest[];
@@ -43,6 +51,8 @@ export interface PlainError {
 /** What became of a job. */
 export interface JobResult {
   readonly id: number;
+  /** Undefined for the first database. */
+  readonly databaseId?: number | undefined;
   /** The JSON of each result; empty when the job was refused, or there is a body. */
   readonly results: readonly Json[];
   /** The body of the reply to a pipeline, with all results, where they are large. */
@@ -61,19 +71,28 @@ export interface JobResult {
   readonly isMisjudged?: boolean;
 }
 
-/** From the main thread to a worker: copies of whole databases. */
+/**
+ * From the main thread to a worker: copies of whole databases. `database` is the path of its file,
+ * undefined for the first one.
+ */
 export type CopyToWorker =
   /** Takes a snapshot of the database, to be read in pieces. */
-  | { readonly type: "backup_begin"; readonly id: number }
+  | { readonly type: "backup_begin"; readonly id: number; readonly database?: string }
   | { readonly type: "backup_next"; readonly id: number }
   | { readonly type: "backup_end"; readonly id: number }
   /** Looks for what is wrong with a file that is to replace the database. */
-  | { readonly type: "restore_check"; readonly id: number; readonly path: string }
+  | {
+    readonly type: "restore_check";
+    readonly id: number;
+    readonly path: string;
+    readonly database?: string;
+  }
   /** Replaces the database by a file, in one transaction, under the write turn. */
   | {
     readonly type: "restore";
     readonly id: number;
     readonly path: string;
+    readonly database?: string;
     /** Whether a database that holds something may be replaced. */
     readonly force: boolean;
   };
@@ -117,12 +136,28 @@ export type ToWorker =
   | { readonly type: "run"; readonly jobs: readonly Job[]; readonly grant: number | undefined }
   /** Answers `need_turn`. */
   | { readonly type: "turn"; readonly jobId: number; readonly error: PlainError | undefined }
-  | { readonly type: "close_stream"; readonly streamId: number }
+  | {
+    readonly type: "close_stream";
+    readonly streamId: number;
+    readonly databaseId?: number | undefined;
+  }
   /** Lets go of every statement, transaction and connection. */
   | { readonly type: "reset" }
-  | { readonly type: "checkpoint"; readonly id: number }
-  | { readonly type: "digest"; readonly id: number }
-  | { readonly type: "file_task"; readonly id: number; readonly task: FileTask }
+  /** Lets go of the idle connections to a database; with `isGone` of everything there. */
+  | {
+    readonly type: "release";
+    readonly id: number;
+    readonly database: string;
+    readonly isGone: boolean;
+  }
+  | { readonly type: "checkpoint"; readonly id: number; readonly database?: string }
+  | { readonly type: "digest"; readonly id: number; readonly database?: string }
+  | {
+    readonly type: "file_task";
+    readonly id: number;
+    readonly task: FileTask;
+    readonly database?: string;
+  }
   | { readonly type: "stop" };
 
 /** From a worker to the main thread. */
@@ -135,11 +170,23 @@ export type FromWorker =
     readonly type: "granted_done";
     readonly results: readonly JobResult[];
     readonly grant: number;
+    /** Undefined for the first database. */
+    readonly databaseId?: number | undefined;
   }
   | { readonly type: "need_turn"; readonly jobId: number }
   /** The stream's transaction, if any, is rolled back. */
-  | { readonly type: "stream_closed"; readonly streamId: number }
+  | {
+    readonly type: "stream_closed";
+    readonly streamId: number;
+    readonly databaseId?: number | undefined;
+  }
   | { readonly type: "reset_done" }
+  | {
+    readonly type: "released";
+    readonly id: number;
+    /** Whether a stream or a job still uses the database. */
+    readonly busy: boolean;
+  }
   | {
     readonly type: "checkpoint_done";
     readonly id: number;

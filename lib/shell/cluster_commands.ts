@@ -27,6 +27,26 @@ export const CLUSTER_COMMANDS: readonly DotCommand[] = [
     },
   },
   {
+    name: "databases",
+    usage: "",
+    help: "List the databases of the cluster; the one in use is marked",
+    async run(shell) {
+      for (const { name } of await shell.databases()) {
+        shell.print(`${name === shell.database ? "*" : " "} ${name}\n`);
+      }
+    },
+  },
+  {
+    name: "use",
+    usage: "NAME",
+    help: "Go over to another database, which is made when it is used first",
+    run(shell, args) {
+      if (args.length !== 1) throw new ShellError("Usage: .use NAME");
+      if (shell.inTransaction) throw new ShellError("A transaction is open: end it first");
+      shell.use(args[0]!);
+    },
+  },
+  {
     name: "leader",
     usage: "",
     help: "Show which node leads",

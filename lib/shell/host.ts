@@ -29,6 +29,12 @@ export interface ShellHost {
   print(text: string): void;
   /** Runs one statement in the shell's own connection, unseen. */
   query(sql: string, args?: InArgs): Promise<Rows>;
+  /** The name of the database that statements run on. */
+  readonly database: string;
+  /** Goes over to another database, which is made when it is used first. */
+  use(database: string): void;
+  /** All databases of the cluster. */
+  databases(): Promise<readonly { readonly name: string }[]>;
   /** Whether the shell's connection has a transaction open. */
   readonly inTransaction: boolean;
   /** Runs a file of statements and commands. */

@@ -35,17 +35,6 @@ export const SCHEMA_COMMANDS: readonly DotCommand[] = [
     },
   },
   {
-    name: "databases",
-    usage: "",
-    help: "List names and files of attached databases",
-    async run(shell) {
-      const { rows } = await shell.query("PRAGMA database_list");
-      for (const [, name, file] of rows) {
-        shell.print(`${displayText(name!, "")}: ${displayText(file!, "") || '""'} r/w\n`);
-      }
-    },
-  },
-  {
     name: "dump",
     usage: "[PATTERN]",
     help: "Render database content as SQL, of tables matching PATTERN",

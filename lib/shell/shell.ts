@@ -14,7 +14,11 @@ const READ_DEPTH_MAX = 16;
 
 /** What a shell needs. */
 export interface ShellOptions {
-  readonly client: ClusterClient;
+  /** Makes a client of a database; undefined for the first one. */
+  readonly connect: (database: string | undefined) => ClusterClient;
+  /** The name of the database to begin with. */
+  readonly database?: string | undefined;
+  readonly listDatabases: () => Promise<readonly { readonly name: string }[]>;
   readonly interactive: boolean;
   readonly settings: ShellSettings;
   readonly stdout: (text: string) => void;
@@ -26,8 +30,8 @@ export interface ShellOptions {
 
 /** Runs statements and dot-commands over one connection of its own. */
 export class Shell implements ShellHost {
-  readonly client: ClusterClient;
   readonly settings: ShellSettings;
+  #client: ClusterClient;
   readonly #options: ShellOptions;
   #session: Session;
   #file: TextSink | undefined;
@@ -37,9 +41,17 @@ export class Shell implements ShellHost {
 
   constructor(options: ShellOptions) {
     this.#options = options;
-    this.client = options.client;
+    this.#client = options.connect(options.database);
     this.settings = options.settings;
     this.#session = this.#newSession();
+  }
+
+  get client(): ClusterClient {
+    return this.#client;
+  }
+
+  get database(): string {
+    return this.#client.database;
   }
 
   get inTransaction(): boolean {
@@ -64,6 +76,18 @@ export class Shell implements ShellHost {
     this.#file?.close();
     this.#file = undefined;
     if (path !== undefined) this.#file = createTextFile(path);
+  }
+
+  use(database: string): void {
+    const client = this.#options.connect(database);
+    this.#session.close();
+    this.#client.close();
+    this.#client = client;
+    this.#session = this.#newSession();
+  }
+
+  databases(): Promise<readonly { readonly name: string }[]> {
+    return this.#options.listDatabases();
   }
 
   async query(sql: string, args: InArgs = []): Promise<Rows> {
@@ -139,6 +163,7 @@ export class Shell implements ShellHost {
 
   close(): void {
     this.#session.close();
+    this.#client.close();
     this.#file?.close();
     this.#file = undefined;
   }
@@ -177,7 +202,7 @@ export class Shell implements ShellHost {
   }
 
   #newSession(): Session {
-    return this.client.session({ intMode: "bigint" });
+    return this.#client.session({ intMode: "bigint" });
   }
 }
 

@@ -25,23 +25,35 @@ import {
   pageResponseBytes,
   rangePages,
 } from "../wire/pages.ts";
-import { PageFile } from "./page_file.ts";
+import { MAIN_DATABASE_ID } from "../wire/command.ts";
+import type { DatabaseList } from "../wire/database_list.ts";
+import type { PageFile } from "./page_file.ts";
+import { PageFiles } from "./page_files.ts";
 import { differingPages } from "./page_hashes.ts";
 
 /** What giving needs. */
 export interface SnapshotGiverOptions {
   readonly source: SnapshotSource;
   readonly disk: Disk;
-  /** The database file. */
-  readonly path: string;
+  /** The file of a database. */
+  readonly pathOf: (id: number) => string;
+  /** Whether SQLite has a database open. */
+  readonly isOpen: (id: number) => boolean;
+  /** All databases at this moment. */
+  readonly databases: () => DatabaseList;
   readonly clock: Clock;
   readonly log: Log;
   readonly isMember: (id: NodeId) => boolean;
   /**
-   * Holds pages of the file against their hashes, from page `first` on; those that differ are to be
-   * repaired with `damaged`. Returns the first one that does.
+   * Holds pages of a database file against their hashes, from page `first` on; those that differ
+   * are to be repaired with `damaged`. Returns the first one that does.
    */
-  readonly check: (first: number, pages: Uint8Array, damaged: boolean) => number | undefined;
+  readonly check: (
+    databaseId: number,
+    first: number,
+    pages: Uint8Array,
+    damaged: boolean,
+  ) => number | undefined;
   /** Brings the database file up to date, so that the next attempt finds a later snapshot. */
   readonly checkpoint: () => void;
   /** The node cannot go on. */
@@ -52,21 +64,18 @@ export interface SnapshotGiverOptions {
 export class SnapshotGiver {
   readonly #options: SnapshotGiverOptions;
   readonly #givings = new Map<NodeId, Giving>();
-  /**
-   * Opened once, and closed after SQLite closed it: whoever closes a file lets go of all the locks
-   * that its process has on it.
-   */
-  #file: PageFile | undefined;
+  readonly #files: PageFiles;
 
   constructor(options: SnapshotGiverOptions) {
     this.#options = options;
+    this.#files = new PageFiles(options);
   }
 
   /** Serves a node. One that dials again has given its earlier connection up. */
   serve(peer: NodeId, channel: Channel): ChannelHandler {
     this.#givings.get(peer)?.end();
     const giving: Giving = new Giving(this.#options, peer, channel, {
-      file: () => this.#openFile(),
+      files: this.#files,
       mayBegin: () => this.#givings.size <= SNAPSHOTS_GIVEN_MAX,
       ended: () => {
         if (this.#givings.get(peer) === giving) this.#givings.delete(peer);
@@ -79,17 +88,12 @@ export class SnapshotGiver {
   /** Ends everything. SQLite must have closed the database. */
   close(): void {
     for (const giving of [...this.#givings.values()]) giving.end();
-    this.#file?.close();
-    this.#file = undefined;
-  }
-
-  #openFile(): PageFile | undefined {
-    return this.#file ??= PageFile.read(this.#options.disk, this.#options.path);
+    this.#files.close();
   }
 }
 
 interface GivingHost {
-  file(): PageFile | undefined;
+  readonly files: PageFiles;
   mayBegin(): boolean;
   ended(): void;
 }
@@ -102,7 +106,9 @@ class Giving implements ChannelHandler {
   readonly #host: GivingHost;
   readonly #requests: PageRequest[] = [];
   #base: SnapshotBase | undefined;
+  /** What is compared. */
   #file: PageFile | undefined;
+  #databaseId = MAIN_DATABASE_ID;
   #isFull = false;
   #isScheduled = false;
   #isDone = false;
@@ -155,6 +161,7 @@ class Giving implements ChannelHandler {
   onClose(reason: Error | undefined): void {
     this.#cancelWatch();
     this.#requests.length = 0;
+    this.#close();
     this.#host.ended();
     if (this.#base === undefined || this.#isDone) return;
     this.#options.log.info("a snapshot that it gave was cut off", {
@@ -183,6 +190,8 @@ class Giving implements ChannelHandler {
       switch (request.type) {
         case "ask":
           return this.#ask(request.least);
+        case "open":
+          return this.#open(request.databaseId);
         case "compare":
           return this.#compare(request);
         case "finish":
@@ -201,17 +210,50 @@ class Giving implements ChannelHandler {
     if (!isMember(this.#peer)) return this.#refuse(`Node ${this.#peer} is no member here`);
     if (!this.#host.mayBegin()) return this.#refuse("Others are being given a snapshot");
     const base = this.#begin(source);
-    const file = base && this.#host.file();
+    const file = base && this.#host.files.open(MAIN_DATABASE_ID);
+    this.#file = file;
     if (base === undefined || file === undefined || base.index < least) {
+      this.#close();
       checkpoint();
       return this.#refuse(`The database file is not at entry ${least} yet`);
     }
     this.#base = base;
-    this.#file = file;
     const { pageBytes, pages } = file;
     const { log } = this.#options;
-    log.info("gives a snapshot", { to: this.#peer, index: base.index, pages });
-    this.#send({ type: "offer", base, pageBytes, pages });
+    const databases = this.#options.databases();
+    const count = databases.databases.length;
+    log.info("gives a snapshot", { to: this.#peer, index: base.index, pages, databases: count });
+    this.#send({
+      type: "offer",
+      base,
+      pageBytes,
+      pages,
+      ...databases.lastId > MAIN_DATABASE_ID && { databases },
+    });
+  }
+
+  #open(databaseId: number): void {
+    if (this.#base === undefined) return this.#channel.violation("A file before a snapshot");
+    if (!this.#progress()) return;
+    this.#close();
+    this.#databaseId = databaseId;
+    this.#file = this.#host.files.open(databaseId);
+    if (this.#file === undefined) return this.#giveUp(`database ${databaseId} is gone`);
+    const { pageBytes, pages } = this.#file;
+    this.#send({ type: "file", pageBytes, pages });
+  }
+
+  /** Gives back the file that is compared. */
+  #close(): void {
+    if (this.#file !== undefined) this.#host.files.giveBack(this.#databaseId);
+    this.#file = undefined;
+  }
+
+  /** Whether the copy can go on. */
+  #progress(): boolean {
+    if (this.#options.source.progress(this.#peer, this.#base!)) return true;
+    this.#giveUp("its database is replaced");
+    return false;
   }
 
   /** Looks into the log, which may be damaged. */
@@ -225,14 +267,13 @@ class Giving implements ChannelHandler {
   }
 
   #compare(request: PageRequest & { type: "compare" }): void {
-    const { source } = this.#options;
     const { first, count, hashes } = request;
-    if (this.#base === undefined) return this.#channel.violation("Pages before a snapshot");
-    const file = this.#file!;
+    const file = this.#file;
+    if (file === undefined) return this.#channel.violation("Pages before a snapshot");
     if (count > rangePages(file.pageBytes)) {
       return this.#channel.violation(`${count} pages of ${file.pageBytes} bytes at once`);
     }
-    if (!source.progress(this.#peer, this.#base)) return this.#giveUp("its database is replaced");
+    if (!this.#progress()) return;
     const { pageBytes } = file;
     const range = file.read(first, count);
     if (!this.#isWhole(request, range)) return;
@@ -248,7 +289,7 @@ class Giving implements ChannelHandler {
   #isWhole(request: PageRequest & { type: "compare" }, range: Uint8Array): boolean {
     const { check, clock } = this.#options;
     const sinceMs = this.#differsSinceMs;
-    const page = check(request.first, range, sinceMs !== undefined);
+    const page = check(this.#databaseId, request.first, range, sinceMs !== undefined);
     this.#differsSinceMs = page === undefined ? undefined : sinceMs ?? clock.nowMs();
     if (page === undefined) return true;
     const elapsedMs = clock.nowMs() - this.#differsSinceMs!;
@@ -266,7 +307,11 @@ class Giving implements ChannelHandler {
     if (this.#base === undefined) return this.#channel.violation("The end before a snapshot");
     const fuzzyIndex = source.end(this.#peer, this.#base);
     if (fuzzyIndex === undefined) return this.#giveUp("its database is replaced");
-    this.#send({ type: "end", fuzzyIndex, pages: this.#file!.pages });
+    this.#close();
+    const main = this.#host.files.open(MAIN_DATABASE_ID);
+    this.#databaseId = MAIN_DATABASE_ID;
+    this.#file = main;
+    this.#send({ type: "end", fuzzyIndex, pages: main!.pages });
     this.#isDone = true;
     log.info("gave a snapshot", {
       to: this.#peer,

@@ -1,39 +1,39 @@
 /**
  * The taking end of a snapshot on the network: dials the node that offered one, and brings the
- * database file page by page to what is there. The file itself says how far an attempt came that
- * was cut off: pages that are there already do not travel again.
+ * database files, one after another, page by page to what is there. A file itself says how far an
+ * attempt came that was cut off: pages that are there already do not travel again.
  */
 import { AssertionError } from "../base/assert.ts";
 import { DatabaseError, messageOf } from "../base/errors.ts";
 import { PAGE_REQUESTS_MAX, PAGE_RESPONSE_BYTES_MAX } from "../base/limits.ts";
-import { SNAPSHOT_STALL_MS, SNAPSHOT_SYNC_BYTES } from "../base/limits.ts";
+import { SNAPSHOT_STALL_MS } from "../base/limits.ts";
 import { parseAddress } from "../io/address.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Disk } from "../io/disk.ts";
 import type { Network } from "../io/network.ts";
 import type { Log } from "../observe/log.ts";
 import type { LogIndex, NodeId } from "../raft/types.ts";
+import { databasePath, databasesFolder } from "../replica/database_paths.ts";
 import type { SnapshotEdge, SnapshotReceiver } from "../replica/snapshot_install.ts";
 import type { Channel } from "../transport/channel.ts";
 import { dial } from "../transport/dial.ts";
 import { helloOf } from "../transport/handshake.ts";
 import type { Identity } from "../transport/types.ts";
 import type { Frame } from "../wire/frame.ts";
+import { MAIN_DATABASE_ID } from "../wire/command.ts";
 import {
   decodePageResponse,
   type PageRequest,
   pageRequestBytes,
   type PageResponse,
-  rangePages,
 } from "../wire/pages.ts";
-import { PageFile } from "./page_file.ts";
-import { pageHashes } from "./page_hashes.ts";
+import { type FileShape, TakenFile } from "./taken_file.ts";
 
 /** What taking needs. */
 export interface SnapshotTakerOptions {
   readonly disk: Disk;
-  /** The database file. */
-  readonly path: string;
+  /** The data folder. */
+  readonly folder: string;
   readonly network: Network;
   readonly clock: Clock;
   readonly identity: Identity;
@@ -68,6 +68,11 @@ type Offer = PageResponse & { type: "offer" };
 type Pages = PageResponse & { type: "pages" };
 type End = PageResponse & { type: "end" };
 
+/** What an answer is about. */
+type Asked =
+  | { readonly type: "compare"; readonly file: TakenFile; readonly first: number; count: number }
+  | { readonly type: "open"; readonly databaseId: number };
+
 /** One attempt. */
 class Taking {
   readonly #options: SnapshotTakerOptions;
@@ -77,19 +82,24 @@ class Taking {
   readonly #noteWritten: (pages: number) => void;
   #channel: Channel | undefined;
   #offer: Offer | undefined;
-  #file: PageFile | undefined;
-  /** The ranges that are asked for, in order, each by its first page and its size. */
-  readonly #asked: { readonly first: number; readonly count: number }[] = [];
-  #nextPage = 1;
-  /** Written, and not yet under way to the disk. */
-  #unsyncedBytes = 0;
-  #isSyncing = false;
+  /** The first database, until the end. */
+  #main: TakenFile | undefined;
+  /** The one whose pages are asked for; undefined while the next one is to be opened. */
+  #current: TakenFile | undefined;
+  /** Databases that come after it. */
+  #waiting: number[] = [];
+  /** Answers that are to come, in order. */
+  readonly #asked: Asked[] = [];
+  /** Files that are not durable yet. */
+  readonly #open = new Set<TakenFile>();
   #end: End | undefined;
   #isFinishing = false;
   #isOver = false;
   readonly #startMs: number;
   #movedMs: number;
   #receivedBytes = 0;
+  /** Pages that the files have over there. */
+  #pages = 0;
   #writtenPages = 0;
   #cancelWatch: () => void = () => {};
 
@@ -136,7 +146,8 @@ class Taking {
     this.#isOver = true;
     this.#cancelWatch();
     this.#channel?.fail(undefined);
-    this.#file?.close();
+    for (const file of this.#open) file.close();
+    this.#open.clear();
   }
 
   #fail(reason: string): void {
@@ -171,6 +182,8 @@ class Taking {
         return this.#fail(response.reason);
       case "offer":
         return this.#begin(response);
+      case "file":
+        return this.#opened(response);
       case "pages":
         return this.#write(response);
       case "end":
@@ -188,47 +201,74 @@ class Taking {
     });
   }
 
-  /** The database is given up: its file may be overwritten. */
+  /** The databases are given up: their files may be overwritten. */
   #copy(offer: Offer): void {
-    const { disk, path, clock } = this.#options;
+    const { disk, folder, clock } = this.#options;
     this.#movedMs = clock.nowMs();
-    this.#file = PageFile.overwrite(disk, path, offer.pageBytes);
-    // What is beyond the end over there must not come back should the file grow again.
-    this.#file.cut(offer.pages);
+    this.#main = this.#current = this.#openFile(MAIN_DATABASE_ID, offer);
+    const others = offer.databases?.databases ?? [];
+    this.#waiting = others.map(({ id }) => id).filter((id) => id !== MAIN_DATABASE_ID);
+    if (this.#waiting.length > 0) disk.createFolder(databasesFolder(folder));
     this.#askOn();
+  }
+
+  #openFile(databaseId: number, shape: FileShape): TakenFile {
+    const { disk, folder } = this.#options;
+    const file = new TakenFile(disk, databasePath(folder, databaseId), shape);
+    this.#open.add(file);
+    this.#pages += shape.pages;
+    return file;
   }
 
   /** Asks for the next ranges, as far as the disk keeps up. */
   #askOn(): void {
-    const { pageBytes, pages } = this.#offer!;
-    while (this.#asked.length < PAGE_REQUESTS_MAX && this.#nextPage <= pages) {
-      if (this.#isSyncing && this.#unsyncedBytes >= SNAPSHOT_SYNC_BYTES) return;
-      const first = this.#nextPage;
-      const count = Math.min(rangePages(pageBytes), pages - first + 1);
-      this.#nextPage += count;
-      this.#asked.push({ first, count });
-      const hashes = pageHashes(this.#file!.read(first, count), pageBytes);
-      this.#send({ type: "compare", first, count, hashes });
+    while (this.#asked.length < PAGE_REQUESTS_MAX && this.#current !== undefined) {
+      const file = this.#current;
+      if (!file.isReady) return;
+      const request = file.next();
+      if (request === undefined) {
+        this.#openNext();
+        break;
+      }
+      this.#asked.push({ type: "compare", file, first: request.first, count: request.count });
+      this.#send(request);
     }
     if (this.#asked.length > 0 || this.#isFinishing) return;
     this.#isFinishing = true;
     this.#send({ type: "finish" });
   }
 
-  #write({ first, present, offsets, bytes }: Pages): void {
-    const channel = this.#channel!;
+  /** All of a file was asked for: goes on with the next one, if there is any. */
+  #openNext(): void {
+    this.#current = undefined;
+    const databaseId = this.#waiting.shift();
+    if (databaseId === undefined) return;
+    this.#asked.push({ type: "open", databaseId });
+    this.#send({ type: "open", databaseId });
+  }
+
+  #opened(shape: PageResponse & { type: "file" }): void {
     const asked = this.#asked.shift();
-    const pageBytes = this.#offer?.pageBytes ?? 0;
-    const isAnswer = asked !== undefined && first === asked.first && present <= asked.count &&
-      bytes.length === offsets.length * pageBytes;
-    if (!isAnswer) return channel.violation(`Pages from page ${first} on, which nobody asked for`);
-    const file = this.#file!;
-    if (present < asked.count) file.cut(first - 1 + present);
-    file.write(first, offsets, bytes);
+    if (asked?.type !== "open") return this.#channel!.violation("A file that nobody asked for");
+    this.#current = this.#openFile(asked.databaseId, shape);
+    this.#askOn();
+  }
+
+  #write({ first, present, offsets, bytes }: Pages): void {
+    const asked = this.#asked.shift();
+    const isAnswer = asked?.type === "compare" && first === asked.first &&
+      present <= asked.count && bytes.length === offsets.length * asked.file.pageBytes;
+    if (!isAnswer) {
+      return this.#channel!.violation(`Pages from page ${first} on, which nobody asked for`);
+    }
+    const { file } = asked;
+    const isMuch = file.write(asked, present, offsets, bytes);
     this.#writtenPages += offsets.length;
     this.#noteWritten(offsets.length);
-    this.#unsyncedBytes += bytes.length;
-    if (this.#unsyncedBytes >= SNAPSHOT_SYNC_BYTES) this.#sync();
+    if (first + asked.count > file.pages && file !== this.#main) {
+      file.complete(undefined);
+      this.#sync(file);
+    } else if (isMuch) this.#sync(file);
     this.#askOn();
   }
 
@@ -237,43 +277,41 @@ class Taking {
       return this.#channel!.violation("An end that nobody asked for");
     }
     this.#end = end;
-    this.#file!.resize(end.pages);
     this.#channel!.end();
-    this.#sync();
+    this.#main!.complete(end.pages);
+    this.#sync(this.#main!);
   }
 
-  /** Makes durable what was written, without holding up the thread. */
-  #sync(): void {
-    if (this.#isSyncing) return;
-    this.#isSyncing = true;
-    // What is written while it is under way may be left out, and needs another one.
-    const isLast = this.#end !== undefined;
-    this.#unsyncedBytes = 0;
-    this.#file!.syncLater((error) => {
-      this.#isSyncing = false;
+  /** Makes durable what was written; what is whole and durable is closed. */
+  #sync(file: TakenFile): void {
+    file.sync((error, isWhole) => {
       if (this.#isOver) return;
       this.#movedMs = this.#options.clock.nowMs();
-      if (error !== undefined) this.#fail(error.message);
-      else if (isLast) this.#done();
-      else if (this.#end !== undefined) this.#attempt(() => this.#sync());
-      else this.#attempt(() => this.#askOn());
+      if (error !== undefined) return this.#fail(error.message);
+      if (isWhole) {
+        this.#open.delete(file);
+        file.close();
+      }
+      if (this.#end === undefined) this.#attempt(() => this.#askOn());
+      else if (this.#open.size === 0) this.#done();
     });
   }
 
   #done(): void {
-    const { base, pages } = this.#offer!;
+    const { base, databases } = this.#offer!;
     const { log, clock } = this.#options;
     this.cancel();
     log.info("took a snapshot", {
       from: this.#from,
       index: base.index,
       fuzzyIndex: this.#end!.fuzzyIndex,
-      pages,
+      databases: databases?.databases.length ?? 1,
+      pages: this.#pages,
       writtenPages: this.#writtenPages,
       receivedBytes: this.#receivedBytes,
       durationMs: Math.round(clock.nowMs() - this.#startMs),
     });
-    this.#receiver.done(this.#end!.fuzzyIndex);
+    this.#receiver.done(this.#end!.fuzzyIndex, databases);
   }
 
   #send(request: PageRequest): void {
@@ -295,7 +333,7 @@ class Taking {
     const { clock } = this.#options;
     this.#cancelWatch = clock.after(SNAPSHOT_STALL_MS / 4, () => {
       const quietMs = clock.nowMs() - this.#movedMs;
-      const isOurs = this.#offer !== undefined && this.#file === undefined;
+      const isOurs = this.#offer !== undefined && this.#main === undefined;
       if (isOurs || quietMs < SNAPSHOT_STALL_MS) this.#watch();
       else this.#fail(`nothing came for ${Math.round(quietMs)} ms`);
     });

@@ -2,16 +2,18 @@
  * What the state machine is told: the payload of a `command` entry.
  *
  * ```text
- * offset  bytes  create database        captured frames
- *      0      1  kind = 1               kind = 2
- *      1      1  version = 1            version = 1
- *      2      1  0                      1 = first part of its batch, else 0
- *      3      1  0                      1 = last part of its batch, else 0
- *      4      4  database id            database id
- *      8      …  name (u32 length)      a chunk of frames, as the library drained it
+ * offset  bytes  create database        captured frames                       drop database
+ *      0      1  kind = 1               kind = 2                              kind = 3
+ *      1      1  version = 1            version = 1                           version = 1
+ *      2      1  0                      1 first part of its batch             0
+ *                                       + 2 batches of others are open
+ *      3      1  0                      1 = last part of its batch, else 0    0
+ *      4      4  database id            database id                           database id
+ *      8      …  name (u32 length)      a chunk of frames, as it was drained
  *      …      …  first page(s) of file
  * ```
- * All integers are little-endian.
+ * All integers are little-endian. A batch of another database is *open* at an entry when some of
+ * its parts come before, and its last one behind.
  *
  * A frames command may carry more before the chunk; its version says what, as a sum:
  *
@@ -26,6 +28,9 @@ import { ByteReader, ByteWriter, FormatError } from "../base/bytes.ts";
 
 const KIND_CREATE = 1;
 const KIND_FRAMES = 2;
+const KIND_DROP = 3;
+const FLAG_FIRST = 1;
+const FLAG_INTERLEAVED = 2;
 const VERSION = 1;
 const WITH_DIGEST = 1;
 const WITH_TIME = 2;
@@ -34,6 +39,10 @@ const TIME_BYTES = 8;
 
 /** Bytes before the chunk in a frames command that carries nothing else. */
 export const FRAMES_HEADER_BYTES = 8;
+
+/** The database that every cluster begins with. Ids go up from it and are never used again. */
+export const MAIN_DATABASE_ID = 1;
+export const MAIN_DATABASE_NAME = "main";
 
 /** A sum over the content of all pages of a database; equal on replicas that hold the same. */
 export interface PageDigest {
@@ -63,12 +72,20 @@ export type Command =
     readonly databaseId: number;
     readonly first: boolean;
     readonly last: boolean;
+    /** Whether a batch of another database is open here. */
+    readonly interleaved: boolean;
     /** What the leader held after an earlier entry. */
     readonly claim: DigestClaim | undefined;
     /** When its transactions ended, in milliseconds since 1970. */
     readonly wallMs: number | undefined;
     readonly chunk: Uint8Array;
-  };
+  }
+  | { readonly type: "drop"; readonly databaseId: number };
+
+/** Encodes the end of a database. */
+export function encodeDrop(databaseId: number): Uint8Array<ArrayBuffer> {
+  return new ByteWriter(8).u8(KIND_DROP).u8(VERSION).u16(0).u32(databaseId).finish();
+}
 
 /** What a frames command carries beside its chunk. */
 export interface FramesExtras {
@@ -105,6 +122,7 @@ export function encodeFrames(
     readonly databaseId: number;
     readonly first: boolean;
     readonly last: boolean;
+    readonly interleaved?: boolean;
   },
 ): Uint8Array<ArrayBuffer> {
   assert(chunkBytes > 0, "a frames command needs a chunk");
@@ -114,7 +132,9 @@ export function encodeFrames(
   const writer = new ByteWriter(headerBytes);
   const version = VERSION + (claim === undefined ? 0 : WITH_DIGEST) +
     (wallMs === undefined ? 0 : WITH_TIME);
-  writer.u8(KIND_FRAMES).u8(version).u8(part.first ? 1 : 0).u8(part.last ? 1 : 0);
+  const interleaved = part.interleaved === true ? FLAG_INTERLEAVED : 0;
+  const flags = (part.first ? FLAG_FIRST : 0) + interleaved;
+  writer.u8(KIND_FRAMES).u8(version).u8(flags).u8(part.last ? 1 : 0);
   writer.u32(part.databaseId);
   if (wallMs !== undefined) writer.u53(wallMs);
   if (claim !== undefined) {
@@ -137,7 +157,7 @@ export function decodeCommand(payload: Uint8Array): Command {
   if (extras < 0 || extras > (kind === KIND_FRAMES ? WITH_DIGEST + WITH_TIME : 0)) {
     throw new FormatError(`Command has unknown version ${version}`);
   }
-  const first = reader.u8() === 1;
+  const flags = reader.u8();
   const last = reader.u8() === 1;
   const databaseId = reader.u32();
   switch (kind) {
@@ -154,13 +174,16 @@ export function decodeCommand(payload: Uint8Array): Command {
       return {
         type: "frames",
         databaseId,
-        first,
+        first: (flags & FLAG_FIRST) !== 0,
         last,
+        interleaved: (flags & FLAG_INTERLEAVED) !== 0,
         claim,
         wallMs,
         chunk: reader.raw(reader.remaining),
       };
     }
+    case KIND_DROP:
+      return { type: "drop", databaseId };
     default:
       throw new FormatError(`Command has unknown kind ${kind}`);
   }

@@ -1,5 +1,5 @@
 /**
- * How the pages of a database travel from one node to another, on a connection of their own. The
+ * How the pages of databases travel from one node to another, on a connection of their own. The
  * taker asks, the giver answers each request, in order. All integers are little-endian; *u53* takes
  * eight bytes. A request begins with its kind:
  *
@@ -8,6 +8,7 @@
  * | 1    | ask     | u53 least: the first entry that the snapshot must hold                   |
  * | 2    | compare | u32 first page, from 1 · u16 count of pages · u16 count of hashes · those |
  * | 3    | finish  |                                                                          |
+ * | 4    | open    | u32 database id: what is compared from here on; the first one at first   |
  *
  * The hashes are those of the pages that the taker has, from the first one on; pages beyond are
  * wanted in any case. An answer begins with its kind, too:
@@ -15,17 +16,20 @@
  * | kind | answer  | to      | fields                                                          |
  * | ---- | ------- | ------- | --------------------------------------------------------------- |
  * | 1    | offer   | ask     | u53 index · u53 term · u32 and u32 chain · u53 known in term ·  |
- * |      |         |         | u32 bytes of a page · u32 pages of the file · configuration     |
+ * |      |         |         | u32 bytes of a page · u32 pages of the file, of the first       |
+ * |      |         |         | database · configuration · all databases, where there are more  |
  * | 2    | nothing | ask     | text: why there is no snapshot now                              |
  * | 3    | pages   | compare | u32 first page · u16 pages that the file has of those asked for |
  * |      |         |         | · u16 count · count × u16 distance from the first page,         |
  * |      |         |         | ascending · count × page                                        |
- * | 4    | end     | finish  | u53 fuzzy index · u32 pages of the file                         |
+ * | 4    | end     | finish  | u53 fuzzy index · u32 pages of the first database               |
+ * | 5    | file    | open    | u32 bytes of a page · u32 pages of the file                     |
  */
 import { ByteReader, ByteWriter, FormatError } from "../base/bytes.ts";
 import { PAGE_RANGE_BYTES } from "../base/limits.ts";
 import type { LogIndex, SnapshotBase } from "../raft/types.ts";
 import { decodeConfiguration, encodeConfiguration } from "./configuration.ts";
+import { type DatabaseList, readDatabaseList, writeDatabaseList } from "./database_list.ts";
 import { beginFrame, endFrame } from "./frame.ts";
 
 /** Bytes of the hash of one page: the first half of its SHA-256. */
@@ -46,6 +50,7 @@ export type PageRequest =
     /** One after another, for the first pages of those. */
     readonly hashes: Uint8Array;
   }
+  | { readonly type: "open"; readonly databaseId: number }
   | { readonly type: "finish" };
 
 /** What the giver answers. */
@@ -54,8 +59,10 @@ export type PageResponse =
     readonly type: "offer";
     readonly base: SnapshotBase;
     readonly pageBytes: number;
-    /** Pages of the file as the copy begins. */
+    /** Pages of the first database as the copy begins. */
     readonly pages: number;
+    /** All databases, where there is more than the first, or ever was. */
+    readonly databases?: DatabaseList | undefined;
   }
   | { readonly type: "nothing"; readonly reason: string }
   | {
@@ -68,10 +75,11 @@ export type PageResponse =
     /** Those pages, one after another. */
     readonly bytes: Uint8Array;
   }
+  | { readonly type: "file"; readonly pageBytes: number; readonly pages: number }
   | { readonly type: "end"; readonly fuzzyIndex: LogIndex; readonly pages: number };
 
-const REQUESTS = { ask: 1, compare: 2, finish: 3 } as const;
-const RESPONSES = { offer: 1, nothing: 2, pages: 3, end: 4 } as const;
+const REQUESTS = { ask: 1, compare: 2, finish: 3, open: 4 } as const;
+const RESPONSES = { offer: 1, nothing: 2, pages: 3, end: 4, file: 5 } as const;
 
 /** Pages that are compared at once. */
 export function rangePages(pageBytes: number): number {
@@ -90,6 +98,7 @@ export function pageRequestBytes(request: PageRequest): Uint8Array {
   const start = beginFrame(writer, "page_request");
   writer.u8(REQUESTS[request.type]);
   if (request.type === "ask") writer.u53(request.least);
+  if (request.type === "open") writer.u32(request.databaseId);
   if (request.type === "compare") {
     writer.u32(request.first).u16(request.count).u16(request.hashes.length / PAGE_HASH_BYTES)
       .raw(request.hashes);
@@ -123,6 +132,8 @@ function readRequest(reader: ByteReader, kind: number): PageRequest {
     }
     case REQUESTS.finish:
       return { type: "finish" };
+    case REQUESTS.open:
+      return { type: "open", databaseId: reader.u32() };
     default:
       throw new FormatError(`Unknown kind of request for pages: ${kind}`);
   }
@@ -141,6 +152,7 @@ export function pageResponseBytes(response: PageResponse): Uint8Array {
       const { index, term, chain, knownInTerm, configuration } = response.base;
       writer.u53(index).u53(term).u32(chain.a).u32(chain.b).u53(knownInTerm);
       writer.u32(response.pageBytes).u32(response.pages).blob(encodeConfiguration(configuration));
+      if (response.databases !== undefined) writeDatabaseList(writer, response.databases);
       break;
     }
     case "nothing":
@@ -150,6 +162,9 @@ export function pageResponseBytes(response: PageResponse): Uint8Array {
       writer.u32(response.first).u16(response.present).u16(response.offsets.length);
       for (const offset of response.offsets) writer.u16(offset);
       writer.raw(response.bytes);
+      break;
+    case "file":
+      writer.u32(response.pageBytes).u32(response.pages);
       break;
     case "end":
       writer.u53(response.fuzzyIndex).u32(response.pages);
@@ -179,6 +194,8 @@ function readResponse(reader: ByteReader, kind: number): PageResponse {
       return { type: "nothing", reason: reader.text().slice(0, REASON_LENGTH_MAX) };
     case RESPONSES.pages:
       return readPages(reader);
+    case RESPONSES.file:
+      return readFile(reader);
     case RESPONSES.end:
       return { type: "end", fuzzyIndex: reader.u53(), pages: reader.u32() };
     default:
@@ -194,12 +211,22 @@ function readOffer(reader: ByteReader): PageResponse {
   if (index === 0 || pages === 0) throw new FormatError("A snapshot of nothing");
   if (!isPageSize(pageBytes)) throw new FormatError(`Pages of ${pageBytes} bytes`);
   const configuration = decodeConfiguration(reader.blob());
+  const databases = reader.remaining > 0 ? readDatabaseList(reader) : undefined;
   return {
     type: "offer",
     base: { index, term, chain, configuration, knownInTerm },
     pageBytes,
     pages,
+    ...databases !== undefined && { databases },
   };
+}
+
+function readFile(reader: ByteReader): PageResponse {
+  const [pageBytes, pages] = [reader.u32(), reader.u32()];
+  if (pages === 0 || !isPageSize(pageBytes)) {
+    throw new FormatError(`A file of ${pages} pages of ${pageBytes} bytes`);
+  }
+  return { type: "file", pageBytes, pages };
 }
 
 function readPages(reader: ByteReader): PageResponse {

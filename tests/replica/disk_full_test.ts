@@ -6,6 +6,7 @@ import { EMPTY_CONFIGURATION } from "../../lib/raft/configuration.ts";
 import { Raft } from "../../lib/raft/raft.ts";
 import type { Configuration, Message } from "../../lib/raft/types.ts";
 import { Replica } from "../../lib/replica/replica.ts";
+import { MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 import { FakeMachine } from "./fake_machine.ts";
 import { command, Fixture } from "../log/harness.ts";
 
@@ -107,7 +108,8 @@ test("a leader on a full disk says so, and proposes what has no room once there 
   expect(replica.spaceRefusal?.outcome).toBe("rejected");
   const committed: number[] = [];
   for (let seq = 1; seq <= 30; seq++) {
-    machine.captured.push({ payload: new Uint8Array(SIZE).fill(seq), complete: true, seq });
+    const payload = new Uint8Array(SIZE).fill(seq);
+    machine.waiting.push({ databaseId: MAIN_DATABASE_ID, payload, complete: true, seq });
     replica.whenCommitted(seq, (error) => error === undefined ? committed.push(seq) : undefined);
   }
   replica.captured();

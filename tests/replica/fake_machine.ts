@@ -8,7 +8,7 @@ export class FakeMachine implements StateMachine {
   installing = false;
   installed: SnapshotBase | undefined;
   diverged: LogIndex | undefined;
-  readonly captured: Captured[] = [];
+  readonly waiting: Captured[] = [];
   readonly applied: LogIndex[] = [];
 
   apply(index: LogIndex): boolean {
@@ -41,10 +41,12 @@ export class FakeMachine implements StateMachine {
     return { first: (flags & 1) !== 0, last: (flags & 2) !== 0 };
   }
 
-  lead = () => 0;
+  lead = () => {};
   follow = () => {};
-  drain = () => this.captured.shift();
+  drain = () => this.waiting.shift();
   release = () => {};
   rewind = () => true;
   lastSeq = () => 0;
+  releasedSeq = () => 0;
+  captured = () => {};
 }

@@ -4,6 +4,7 @@ import type { Clock } from "../../lib/io/clock.ts";
 import { EMPTY_CONFIGURATION, initialConfiguration } from "../../lib/raft/configuration.ts";
 import { Raft } from "../../lib/raft/raft.ts";
 import { Replica } from "../../lib/replica/replica.ts";
+import { MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 import { Fixture } from "../log/harness.ts";
 import { FakeMachine } from "./fake_machine.ts";
 
@@ -37,7 +38,7 @@ test("a large transaction is proposed in turns, so that heartbeats are not late"
   let workMs = 0;
   const clock: Clock = { ...loop.clock, nowMs: () => loop.clock.nowMs() + workMs };
   const machine = new FakeMachine();
-  const { captured } = machine;
+  const { waiting: captured } = machine;
   machine.drain = () => {
     if (captured.length > 0) workMs += DRAIN_MS;
     return captured.shift();
@@ -67,7 +68,8 @@ test("a large transaction is proposed in turns, so that heartbeats are not late"
   expect(replica.mode).toBe("leading");
 
   for (let part = 1; part <= PARTS; part++) {
-    captured.push({ payload: new Uint8Array(100), complete: part === PARTS, seq: 1 });
+    const payload = new Uint8Array(100);
+    captured.push({ databaseId: MAIN_DATABASE_ID, payload, complete: part === PARTS, seq: 1 });
   }
   let committed = false;
   replica.whenCommitted(1, (error) => committed = error === undefined);

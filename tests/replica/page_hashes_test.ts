@@ -9,8 +9,9 @@ import { scrubPages } from "../../lib/database/page_integrity.ts";
 import { ReplicaHandle } from "../../lib/database/replica_handle.ts";
 import { NodeDisk } from "../../lib/io/disk_node.ts";
 import { ClaimPace } from "../../lib/replica/claim_pace.ts";
-import { DATABASE_ID, databasePath, SqliteMachine } from "../../lib/replica/sqlite_machine.ts";
-import { decodeCommand, encodeCreate } from "../../lib/wire/command.ts";
+import { databasePath } from "../../lib/replica/database_paths.ts";
+import { SqliteMachine } from "../../lib/replica/sqlite_machine.ts";
+import { decodeCommand, encodeCreate, MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 
 const library = await openLibrary();
 const PAGE_BYTES = 4_096;
@@ -31,7 +32,7 @@ class Machine {
   constructor() {
     this.machine = this.#open();
     cleanups.push(() => {
-      this.machine.close();
+      this.machine.closeAll();
       rmSync(this.folder, { recursive: true, force: true });
     });
   }
@@ -49,7 +50,7 @@ class Machine {
   }
 
   restart(): void {
-    this.machine.close();
+    this.machine.closeAll();
     this.machine = this.#open();
   }
 
@@ -62,9 +63,10 @@ class Machine {
   write(sql: string): Uint8Array {
     using connection = this.connect();
     connection.exec(sql);
+    this.machine.captured();
     const part = this.machine.drain()!;
     expect(part.complete).toBe(true);
-    this.machine.release(part.seq, ++this.index);
+    this.machine.release(MAIN_DATABASE_ID, part.seq, ++this.index);
     return part.payload;
   }
 
@@ -96,8 +98,8 @@ class Machine {
       disk: new NodeDisk(),
       folder: this.folder,
       openHandle: (path) => ReplicaHandle.open(library, path),
-      claimPace: new ClaimPace(undefined, 1),
-      onDiverged: ({ index }) => void this.diverged.push(index),
+      newClaimPace: () => new ClaimPace(undefined, 1),
+      onDiverged: (_id, { index }) => void this.diverged.push(index),
     });
   }
 }
@@ -106,7 +108,7 @@ class Machine {
 function pair(): [Machine, Machine] {
   const leader = new Machine();
   const follower = new Machine();
-  const create = encodeCreate(DATABASE_ID, "main", createDatabaseImage(library));
+  const create = encodeCreate(MAIN_DATABASE_ID, "main", createDatabaseImage(library));
   for (const one of [leader, follower]) one.apply(create);
   leader.machine.lead();
   follower.apply(leader.write("CREATE TABLE t (a, b)"));
@@ -131,7 +133,7 @@ test("a follower finds that it holds what the leader holds", () => {
 
 test("only some entries carry a digest", () => {
   const leader = new Machine();
-  leader.apply(encodeCreate(DATABASE_ID, "main", createDatabaseImage(library)));
+  leader.apply(encodeCreate(MAIN_DATABASE_ID, "main", createDatabaseImage(library)));
   const pace = new ClaimPace(() => 0, 4);
   expect(Array.from({ length: 9 }, () => pace.isDue())).toEqual(
     [true, false, false, false, true, false, false, false, true],
@@ -161,7 +163,7 @@ test("what a page should hold is known again after a restart", () => {
 
 test("without its file the hashes are learnt, and then hold", () => {
   const [leader, follower] = pair();
-  follower.machine.close();
+  follower.machine.closeAll();
   rmSync(follower.hashFile);
   follower.restart();
   follower.index = follower.machine.checkpointIndex;
@@ -183,7 +185,7 @@ test("hashes of another checkpoint are not taken for those of this one", () => {
   const stale = readFileSync(follower.hashFile);
   follower.apply(leader.write(ADD));
   follower.checkpoint();
-  follower.machine.close();
+  follower.machine.closeAll();
   writeFileSync(follower.hashFile, stale);
   follower.restart();
   expect(follower.unknownPages).toBeGreaterThan(90);
@@ -191,7 +193,7 @@ test("hashes of another checkpoint are not taken for those of this one", () => {
 
 test("a replica that learnt a damaged page differs, and says so", () => {
   const [leader, follower] = pair();
-  follower.machine.close();
+  follower.machine.closeAll();
   rmSync(follower.hashFile);
   follower.damage(50);
   follower.restart();
@@ -206,7 +208,7 @@ test("after an office that ended, what it noted is not held against the next lea
   const [leader, follower] = pair();
   follower.apply(leader.write(ADD));
   leader.machine.follow();
-  expect(leader.machine.rewind(leader.machine.lastSeq())).toBe(true);
+  expect(leader.machine.rewind(() => leader.machine.lastSeq())).toBe(true);
   follower.machine.lead();
   for (let i = 0; i < 4; i++) leader.apply(follower.write(ADD));
   expect(leader.diverged).toEqual([]);

@@ -4,6 +4,7 @@ import { EMPTY_CONFIGURATION, initialConfiguration } from "../../lib/raft/config
 import { Raft } from "../../lib/raft/raft.ts";
 import type { Message } from "../../lib/raft/types.ts";
 import { Replica } from "../../lib/replica/replica.ts";
+import { MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 import { Fixture } from "../log/harness.ts";
 import { FakeMachine } from "./fake_machine.ts";
 
@@ -31,7 +32,7 @@ test("what a quorum committed is settled on the leader once its own disk has it,
     entries: [{ type: "configuration", index: 1, term: 1, configuration }],
   });
   const machine = new FakeMachine();
-  const { captured } = machine;
+  const { waiting: captured } = machine;
   const raft = new Raft(
     { id: 7, random: new SeededRandom(3), electionTicks: 10, heartbeatTicks: 2 },
     {
@@ -78,7 +79,8 @@ test("what a quorum committed is settled on the leader once its own disk has it,
 
   const writes: (() => void)[] = [];
   disk.schedule = (run) => writes.push(run);
-  captured.push({ payload: new Uint8Array(100).fill(1), complete: true, seq: 1 });
+  const payload = new Uint8Array(100).fill(1);
+  captured.push({ databaseId: MAIN_DATABASE_ID, payload, complete: true, seq: 1 });
   let committed = false;
   replica.whenCommitted(1, (error) => committed = error === undefined);
   replica.captured();

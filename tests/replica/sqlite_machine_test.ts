@@ -9,8 +9,9 @@ import { createDatabaseImage } from "../../lib/database/create.ts";
 import { ReplicaHandle } from "../../lib/database/replica_handle.ts";
 import { NodeDisk } from "../../lib/io/disk_node.ts";
 import { EMPTY_CONFIGURATION } from "../../lib/raft/configuration.ts";
-import { DATABASE_ID, databasePath, SqliteMachine } from "../../lib/replica/sqlite_machine.ts";
-import { encodeCreate } from "../../lib/wire/command.ts";
+import { databasePath } from "../../lib/replica/database_paths.ts";
+import { SqliteMachine } from "../../lib/replica/sqlite_machine.ts";
+import { encodeCreate, MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 
 const cleanups: (() => void)[] = [];
 const NO_EARLIER = () => undefined;
@@ -30,7 +31,7 @@ class Replicated {
     this.#library = library;
     this.machine = this.#open();
     cleanups.push(() => {
-      this.machine.close();
+      this.machine.closeAll();
       rmSync(this.folder, { recursive: true, force: true });
     });
   }
@@ -44,7 +45,7 @@ class Replicated {
   }
 
   restart(): void {
-    this.machine.close();
+    this.machine.closeAll();
     this.machine = this.#open();
   }
 
@@ -82,6 +83,7 @@ class Replicated {
 
   drain(): Uint8Array[] {
     const payloads: Uint8Array[] = [];
+    this.machine.captured();
     for (let part = this.machine.drain(); part; part = this.machine.drain()) {
       payloads.push(part.payload);
     }
@@ -91,7 +93,7 @@ class Replicated {
 
 async function pair(): Promise<[Replicated, Replicated]> {
   const library = await openLibrary();
-  const create = encodeCreate(DATABASE_ID, "main", createDatabaseImage(library));
+  const create = encodeCreate(MAIN_DATABASE_ID, "main", createDatabaseImage(library));
   const nodes: [Replicated, Replicated] = [new Replicated(library), new Replicated(library)];
   for (const node of nodes) node.apply(create);
   nodes[0].machine.lead();
@@ -142,7 +144,7 @@ test("a batch whose leader died in the middle leaves nothing behind", async () =
   const parts = leader.drain();
   follower.apply(parts[0]!);
   leader.machine.follow();
-  expect(leader.machine.rewind(leader.machine.lastSeq() - 1)).toBe(true);
+  expect(leader.machine.rewind(() => leader.machine.lastSeq() - 1)).toBe(true);
   leader.machine.lead();
   leader.write("INSERT INTO t VALUES (1)");
   for (const payload of leader.drain()) follower.apply(payload);

@@ -157,6 +157,7 @@ test("nothing more is run or read for a client that takes no answers, until it d
     close: () => {},
   };
   const socket = new HranaSocket(connection, 3, {
+    database: undefined,
     sessions,
     proxy: new Proxy(1, { send: never, close: () => {} }, unknownLeader, systemClock),
     clock: systemClock,

@@ -1,3 +1,4 @@
+import { MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 import { expect, test } from "bun:test";
 import type { DatabaseError } from "../../lib/base/errors.ts";
 import { BACKUP_WAL_FRAMES_MAX, WAL_FRAMES_MAX } from "../../lib/base/limits.ts";
@@ -14,6 +15,7 @@ function fixture(...beganMs: number[]) {
   const clock = { nowMs: () => state.nowMs } as Clock;
   const readers = (): Reader[] =>
     beganMs.map((sinceMs) => ({
+      databaseId: 1,
       key: `stream ${sinceMs}`,
       sinceMs,
       sql: "SELECT 1",
@@ -61,6 +63,7 @@ test("a backup is told of, and ended for the size of the WAL alone", () => {
     clock: { nowMs: () => nowMs } as Clock,
     log: lines,
     readers: () => [{
+      databaseId: MAIN_DATABASE_ID,
       key: "backup 1",
       sinceMs: 0,
       sql: "",

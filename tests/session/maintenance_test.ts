@@ -10,7 +10,8 @@ import { ReplicaHandle } from "../../lib/database/replica_handle.ts";
 import { NodeDisk } from "../../lib/io/disk_node.ts";
 import { sha256 } from "../../lib/io/hash.ts";
 import type { Replica } from "../../lib/replica/replica.ts";
-import { DATABASE_ID, databasePath, SqliteMachine } from "../../lib/replica/sqlite_machine.ts";
+import { databasePath } from "../../lib/replica/database_paths.ts";
+import { SqliteMachine } from "../../lib/replica/sqlite_machine.ts";
 import { Executor } from "../../lib/session/executor.ts";
 import { Maintenance } from "../../lib/session/maintenance.ts";
 import type { SessionManager } from "../../lib/session/session_manager.ts";
@@ -18,7 +19,7 @@ import { packFromWorker, unpack } from "../../lib/session/worker_codec.ts";
 import type { ToWorker } from "../../lib/session/worker_messages.ts";
 import { WorkerPool } from "../../lib/session/worker_pool.ts";
 import { systemClock } from "../../lib/io/clock.ts";
-import { encodeCreate } from "../../lib/wire/command.ts";
+import { encodeCreate, MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 
 const library = await openLibrary();
 
@@ -43,7 +44,7 @@ class Fixture implements Disposable {
       folder: this.folder,
       openHandle: (path) => ReplicaHandle.open(library, path),
     });
-    const creation = encodeCreate(DATABASE_ID, "main", createDatabaseImage(library));
+    const creation = encodeCreate(MAIN_DATABASE_ID, "main", createDatabaseImage(library));
     this.machine.apply(1, creation, () => undefined);
     this.write("CREATE TABLE t (a)");
     this.#pool = this.#newPool();
@@ -70,7 +71,7 @@ class Fixture implements Disposable {
 
   [Symbol.dispose](): void {
     for (const executor of this.#executors) executor.handle({ type: "stop" });
-    this.machine.close();
+    this.machine.closeAll();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -79,8 +80,9 @@ class Fixture implements Disposable {
     this.machine.lead();
     using connection = Connection.open(library, this.path, { role: "session" });
     connection.exec(sql);
+    this.machine.captured();
     while (this.machine.drain() !== undefined);
-    this.machine.release(this.machine.lastSeq(), 1);
+    this.machine.release(MAIN_DATABASE_ID, this.machine.lastSeq(), 1);
     this.machine.follow();
   }
 
@@ -168,7 +170,7 @@ test("most of a checkpoint is copied before anybody waits", async () => {
   expect(walFrames).toBeGreaterThan(600);
   expect(fixture.leftAtPauses).toEqual([0]);
   expect(fixture.machine.uncopiedFrames()).toBe(0);
-  expect(fixture.maintenance.walHeldSinceMs).toBeUndefined();
+  expect(fixture.maintenance.heldWals.size).toBe(0);
 });
 
 test("when a reader is in the way of the larger part, nobody waits for nothing", async () => {
@@ -181,12 +183,12 @@ test("when a reader is in the way of the larger part, nobody waits for nothing",
   );
   expect(await failureOf(fixture.maintenance.checkpoint())).toContain("a reader is in the way");
   expect(fixture.leftAtPauses).toEqual([]);
-  expect(fixture.maintenance.walHeldSinceMs).toBeDefined();
+  expect(fixture.maintenance.heldWals.has(MAIN_DATABASE_ID)).toBe(true);
   expect(fixture.machine.checkpointIndex).toBe(1);
   reader.exec("COMMIT");
   await fixture.maintenance.checkpoint();
   expect(fixture.machine.checkpointIndex).toBe(2);
-  expect(fixture.maintenance.walHeldSinceMs).toBeUndefined();
+  expect(fixture.maintenance.heldWals.size).toBe(0);
 });
 
 test("what nobody commits does not keep a checkpoint from what is committed", async () => {
@@ -194,7 +196,7 @@ test("what nobody commits does not keep a checkpoint from what is committed", as
   fixture.writeInVain("INSERT INTO t VALUES (1)");
   expect((await fixture.maintenance.checkpoint()).index).toBe(2);
   expect([fixture.machine.checkpointIndex, fixture.released]).toEqual([2, 1]);
-  expect(fixture.maintenance.walHeldSinceMs).toBeUndefined();
+  expect(fixture.maintenance.heldWals.size).toBe(0);
   using file = Connection.open(library, fixture.path, { role: "immutable" });
   const { statement } = file.prepare("SELECT count(*) FROM t");
   expect(statement!.run().rows.decode()).toEqual([[0n]]);
@@ -207,5 +209,5 @@ test("a reader that keeps the WAL from beginning anew is noticed", async () => {
   // Everything that it sees is what is copied.
   await fixture.maintenance.checkpoint();
   expect(fixture.machine.checkpointIndex).toBe(2);
-  expect(fixture.maintenance.walHeldSinceMs).toBeDefined();
+  expect(fixture.maintenance.heldWals.has(MAIN_DATABASE_ID)).toBe(true);
 });

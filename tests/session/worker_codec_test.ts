@@ -90,3 +90,14 @@ test("pages cross as bytes", () => {
   const message: ToWorker = { type: "file_task", id: 4, task: { type: "repair", set } };
   expect(crossed(message)).toEqual(message);
 });
+
+test("a job says which database it is about, in whichever form it crosses", () => {
+  const database = { id: 7, path: "/data/databases/7.db" };
+  const text = '{"baton":null,"requests":[{"type":"close"}]}';
+  const { requests } = decodePipeline(text);
+  for (const given of [{}, { text }, { text, isLong: true }]) {
+    const job = { id: 1, database, streamId: undefined, requests, writable: true, ...given };
+    const message = crossed({ type: "run", jobs: [job], grant: 2 });
+    expect(message.type === "run" && message.jobs[0]!.database).toEqual(database);
+  }
+});

@@ -10,7 +10,8 @@ import {
   mendCheckpoint,
   writeCheckpoint,
 } from "../../lib/replica/checkpoint_record.ts";
-import type { Captured, EarlierPayload } from "../../lib/replica/state_machine.ts";
+import type { Captured, CommittedSeqs, EarlierPayload } from "../../lib/replica/state_machine.ts";
+import { MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 import type {
   Databases,
   MachineOptions,
@@ -170,6 +171,10 @@ class PageMachine implements SimulatedMachine {
     return this.#seq;
   }
 
+  releasedSeq(): number {
+    return this.#releasedSeq;
+  }
+
   apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): boolean {
     assert(!this.#leading && this.#local.length === 0, `entry ${index} applied while leading`);
     this.#options.events.applying(index);
@@ -179,14 +184,13 @@ class PageMachine implements SimulatedMachine {
     return true;
   }
 
-  lead(): number {
+  lead(): void {
     assert(this.#local.length === 0, "transactions of an earlier office are left");
     assert(this.#batch === undefined, "leads in the middle of a batch");
     assert(this.exists, "leads without a database");
     this.#leading = true;
     this.#parts = [];
     this.#releasedSeq = this.#seq;
-    return this.#seq;
   }
 
   follow(): void {
@@ -195,13 +199,15 @@ class PageMachine implements SimulatedMachine {
     this.#parts = [];
   }
 
+  captured(): void {}
+
   drain(): Captured | undefined {
     assert(this.#leading, "drained while not leading");
     if (this.#parts.length === 0) this.#parts = this.#nextBatch();
     return this.#parts.shift();
   }
 
-  release(seq: number): void {
+  release(_id: number, seq: number): void {
     if (seq === this.#releasedSeq) return;
     assert(this.#leading, "released while not leading");
     assert(seq > this.#releasedSeq, `release goes back from ${this.#releasedSeq} to ${seq}`);
@@ -213,8 +219,9 @@ class PageMachine implements SimulatedMachine {
     this.#options.events.released(this.#local[0]?.before ?? this.#opened);
   }
 
-  rewind(seq: number): boolean {
+  rewind(committed: CommittedSeqs): boolean {
     assert(!this.#leading, "rewound while leading");
+    const seq = committed(MAIN_DATABASE_ID) ?? this.#releasedSeq;
     const { world, settings } = this.#options;
     if (world.chance(settings.rewindBusyPermille)) {
       this.#options.events.rewindDelayed();
@@ -353,7 +360,12 @@ class PageMachine implements SimulatedMachine {
       const last = ids.length + pages.length === 0;
       const part = { type: "part", first, last, ids: idsOfPart, pages: pagesOfPart } as const;
       const payload = encodeCommand(part, this.#filler());
-      parts.push({ payload, complete: last, seq: lastTransaction.seq });
+      parts.push({
+        databaseId: MAIN_DATABASE_ID,
+        payload,
+        complete: last,
+        seq: lastTransaction.seq,
+      });
     }
     return parts;
   }

@@ -7,6 +7,7 @@
 import { CHECKPOINT_COMMIT_MS } from "../../lib/base/limits.ts";
 import { DatabaseError } from "../../lib/base/errors.ts";
 import type { Replica } from "../../lib/replica/replica.ts";
+import { MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
 import type { OpenRead, Requests } from "./checkers/requests.ts";
 import type { SimulatedMachine } from "./database.ts";
 import type { Counters } from "./marks.ts";
@@ -158,7 +159,7 @@ export class SimulatedSessions {
     };
     const goOn = () => end(() => run(release));
     world.after(COMMIT_WAIT_US, life, "checkpoint", goOn);
-    this.#replica.whenCommitted(machine.lastSeq(), (error) => {
+    this.#replica.whenCommitted(machine.lastSeq(MAIN_DATABASE_ID), (error) => {
       if (error === undefined) return goOn();
       end(() => {
         release();
@@ -246,7 +247,7 @@ export class SimulatedSessions {
     const { machine } = this.#options;
     if (!machine.exists) return this.#failRead(read);
     const { count, chain } = machine.read(quick);
-    read.result = { seq: machine.lastSeq(), count, chain };
+    read.result = { seq: machine.lastSeq(MAIN_DATABASE_ID), count, chain };
     this.#replica.whenCommitted(read.result.seq, (error) => {
       if (error === undefined) this.#answer(read);
       else this.#failRead(read);

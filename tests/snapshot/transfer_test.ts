@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PAGE_REQUESTS_MAX } from "../../lib/base/limits.ts";
@@ -10,11 +10,14 @@ import { NodeDisk } from "../../lib/io/disk_node.ts";
 import { tcpNetwork } from "../../lib/io/network_node.ts";
 import { initialConfiguration } from "../../lib/raft/configuration.ts";
 import type { LogIndex, SnapshotBase } from "../../lib/raft/types.ts";
+import { databasePath } from "../../lib/replica/database_paths.ts";
 import type { SnapshotSource } from "../../lib/replica/snapshot_source.ts";
 import { SnapshotGiver } from "../../lib/snapshot/snapshot_giver.ts";
 import { SnapshotTaker } from "../../lib/snapshot/snapshot_taker.ts";
 import { dial } from "../../lib/transport/dial.ts";
 import { helloOf } from "../../lib/transport/handshake.ts";
+import { MAIN_DATABASE_ID } from "../../lib/wire/command.ts";
+import { type DatabaseList, MAIN_ALONE } from "../../lib/wire/database_list.ts";
 import { pageRequestBytes } from "../../lib/wire/pages.ts";
 import { Lines } from "../node/lines.ts";
 import { CLUSTER, fastClock, startNode, type TestNode, until } from "../transport/harness.ts";
@@ -51,7 +54,11 @@ class Fixture {
   readonly lines = new Lines();
   readonly folder = mkdtempSync(join(tmpdir(), "dqlite-transfer-"));
   readonly theirs = join(this.folder, "theirs.db");
-  readonly ours = join(this.folder, "ours.db");
+  /** The folder of the node that takes. */
+  readonly taken = join(this.folder, "taken");
+  readonly ours = databasePath(this.taken);
+  databases: DatabaseList = MAIN_ALONE;
+  came: DatabaseList | undefined;
   base: SnapshotBase | undefined = BASE;
   /** Requests after which the source does not vouch any more. */
   vouchesFor = Infinity;
@@ -64,6 +71,7 @@ class Fixture {
 
   constructor(clock: Clock) {
     fixtures.push(this);
+    mkdirSync(this.taken);
     const source = {
       begin: () => this.base,
       progress: () => this.vouchesFor-- > 0,
@@ -72,11 +80,13 @@ class Fixture {
     this.#giver = new SnapshotGiver({
       source,
       disk: new NodeDisk(),
-      path: this.theirs,
+      pathOf: (id) => id === MAIN_DATABASE_ID ? this.theirs : `${this.theirs}-${id}`,
+      isOpen: () => false,
+      databases: () => this.databases,
       clock,
       log: this.lines,
       isMember: () => this.isMember,
-      check: (...pages) => this.check(...pages),
+      check: (_id, ...pages) => this.check(...pages),
       checkpoint: () => void this.checkpoints++,
       onFatal: (error) => {
         throw error;
@@ -97,7 +107,7 @@ class Fixture {
   take(least: LogIndex = 1): Promise<LogIndex | "failed"> {
     const taker = new SnapshotTaker({
       disk: new NodeDisk(),
-      path: this.ours,
+      folder: this.taken,
       network: tcpNetwork,
       clock: systemClock,
       identity: IDENTITY,
@@ -110,7 +120,10 @@ class Fixture {
           expect(base).toEqual(BASE);
           proceed();
         },
-        done: resolve,
+        done: (fuzzyIndex, databases) => {
+          this.came = databases;
+          resolve(fuzzyIndex);
+        },
         failed: () => resolve("failed"),
       });
     });
@@ -132,6 +145,44 @@ test("a database comes whole to a node that has none", async () => {
   expect(await fixture.take()).toBe(70);
   expect(fixture.isSame).toBe(true);
   expect(fixture.lines.with("took a snapshot")[0]).toMatchObject({ pages: 300, writtenPages: 300 });
+});
+
+test("every database comes, and pages that are the same do not travel", async () => {
+  const fixture = await Fixture.start(10);
+  const databases = [...MAIN_ALONE.databases];
+  for (let id = 2; id <= 40; id++) {
+    databases.push({ id, name: `d${id}`, createdIndex: id });
+    const bytes = database(1 + id % 7 * 30, id);
+    writeFileSync(`${fixture.theirs}-${id}`, bytes);
+    const ours = databasePath(fixture.taken, id);
+    mkdirSync(join(fixture.taken, "databases"), { recursive: true });
+    if (id % 2 === 0) writeFileSync(ours, Buffer.concat([bytes, database(1, 99)]));
+  }
+  fixture.databases = { lastId: 50, databases };
+  expect(await fixture.take()).toBe(70);
+  expect(fixture.isSame).toBe(true);
+  expect(fixture.came).toEqual(fixture.databases);
+  let written = 10;
+  for (let id = 2; id <= 40; id++) {
+    const ours = readFileSync(databasePath(fixture.taken, id));
+    const theirs = readFileSync(`${fixture.theirs}-${id}`);
+    expect(Buffer.compare(ours, theirs)).toBe(0);
+    if (id % 2 === 1) written += theirs.length / PAGE_BYTES;
+  }
+  expect(fixture.lines.with("took a snapshot")[0]).toMatchObject({
+    databases: 40,
+    writtenPages: written,
+  });
+});
+
+test("a database that is dropped meanwhile ends the copy", async () => {
+  const fixture = await Fixture.start(10);
+  const entry = { id: 2, name: "gone", createdIndex: 3 };
+  fixture.databases = { lastId: 2, databases: [...MAIN_ALONE.databases, entry] };
+  expect(await fixture.take()).toBe("failed");
+  fixture.databases = { lastId: 2, databases: MAIN_ALONE.databases };
+  expect(await fixture.take()).toBe(70);
+  expect(fixture.came).toEqual(fixture.databases);
 });
 
 test("only pages that differ come to a node that has most, and a longer file is cut", async () => {

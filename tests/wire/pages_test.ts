@@ -30,6 +30,7 @@ const REQUESTS: readonly PageRequest[] = [
     count: rangePages(512),
     hashes: new Uint8Array(rangePages(512) * PAGE_HASH_BYTES).fill(9),
   },
+  { type: "open", databaseId: 0xffff_ffff },
   { type: "finish" },
 ];
 
@@ -54,6 +55,7 @@ const RESPONSES: readonly PageResponse[] = [
     pages: PAGE_MAX,
   },
   { type: "nothing", reason: "äöü" },
+  { type: "file", pageBytes: 512, pages: 1 },
   { type: "pages", first: 1, present: 0, offsets: [], bytes: new Uint8Array(0) },
   { type: "pages", first: 65, present: 64, offsets: [], bytes: new Uint8Array(0) },
   {

@@ -22,13 +22,13 @@ export const DRIVER: readonly Mutant[] = [
   ]),
   mutant("a write is acknowledged when it is proposed", [
     REPLICA,
-    "      const committedSeq = this.#proposals.commit(commitIndex);",
-    "      const committedSeq = this.#proposals.commit(this.#raft.lastIndex);",
+    "      this.#proposals.commit(commitIndex, (",
+    "      this.#proposals.commit(this.#raft.lastIndex, (",
   ]),
   mutant("a lost leader takes nothing back", [
     REPLICA,
-    "      if (!durable || !this.#machine.rewind(seq)) {",
-    "      if (!durable || !this.#machine.rewind(Math.max(seq, this.#machine.lastSeq()))) {",
+    "      if (!durable || !this.#machine.rewind(committed)) {",
+    "      if (!durable || !this.#machine.rewind((id) => this.#machine.lastSeq(id))) {",
   ]),
   mutant("what stays after a rewind need not be durable", [
     REPLICA,
@@ -37,8 +37,8 @@ export const DRIVER: readonly Mutant[] = [
   ]),
   mutant("a write that was proposed is told to be refused", [
     "lib/replica/proposals.ts",
-    "    if (seq > this.#lastSeq) {",
-    "    if (seq > this.#committedSeq) {",
+    "seq <= database.proposedSeq)",
+    "seq <= database.committedSeq)",
   ]),
   mutant("a leader takes writes before its no-op is committed", [
     REPLICA,
@@ -47,7 +47,7 @@ export const DRIVER: readonly Mutant[] = [
   ]),
   mutant("a write counts as part of the entry before its own", [
     REPLICA,
-    "    if (part.complete) this.#proposals.push(result.index, part.seq);",
-    "    if (part.complete) this.#proposals.push(result.index - 1, part.seq);",
+    "        this.#proposals.push(result.index, this",
+    "        this.#proposals.push(result.index - 1, this",
   ]),
 ];

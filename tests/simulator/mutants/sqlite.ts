@@ -1,23 +1,24 @@
 /** Mistakes that show only over real SQLite. */
 import { type Mutant, sqliteMutant } from "./mutant.ts";
 
+const DATABASE = "lib/replica/replicated_database.ts";
 const SQLITE_MACHINE = "lib/replica/sqlite_machine.ts";
 
 export const SQLITE: readonly Mutant[] = [
   sqliteMutant("the WAL of an earlier run is used", [
-    SQLITE_MACHINE,
-    "if (this.#disk.exists(stale)) this.#disk.remove(stale);",
+    "lib/replica/database_folder.ts",
+    "this.#remove(stale);",
     "assert(stale.startsWith(path), stale);",
   ]),
   sqliteMutant("nobody knows of a checkpoint that was cut off", [
     SQLITE_MACHINE,
-    "    this.#writeRecord({ completeIndex: this.#record.completeIndex, fuzzyIndex: index });",
-    "    assert(index > 0, `checkpoint at ${index}`);",
+    "    this.#checkpoint.update(completeIndex, fuzzyIndex);\n    if (ids.length",
+    "    assert(fuzzyIndex >= completeIndex);\n    if (ids.length",
   ]),
   sqliteMutant("nothing is taken back when leadership is lost", [
-    SQLITE_MACHINE,
-    "this.#opened().rewind(seq)",
-    "this.#opened().rewind(Math.max(seq, this.lastSeq()))",
+    DATABASE,
+    "this.#handle.rewind(seq)",
+    "this.#handle.rewind(Math.max(seq, this.lastSeq))",
   ]),
   sqliteMutant("an open transaction outlives leadership", [
     "lib/session/executor.ts",
@@ -25,13 +26,13 @@ export const SQLITE: readonly Mutant[] = [
     "",
   ]),
   sqliteMutant("parts of a batch are applied backwards", [
-    SQLITE_MACHINE,
+    DATABASE,
     "  return parts.reverse();",
     "  return parts;",
   ]),
   sqliteMutant("a new office goes on with the batch of the last one", [
-    SQLITE_MACHINE,
-    "  lead(): number {\n    this.#first = true;\n",
-    "  lead(): number {\n",
+    DATABASE,
+    "  lead(): void {\n    this.#first = true;\n",
+    "  lead(): void {\n",
   ]),
 ];

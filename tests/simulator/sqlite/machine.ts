@@ -11,11 +11,17 @@ import type { Clock } from "../../../lib/io/clock.ts";
 import { sha256 } from "../../../lib/io/hash.ts";
 import type { LogIndex, SnapshotBase } from "../../../lib/raft/types.ts";
 import { ClaimPace } from "../../../lib/replica/claim_pace.ts";
-import { databasePath, SqliteMachine } from "../../../lib/replica/sqlite_machine.ts";
-import type { Captured, EarlierPayload } from "../../../lib/replica/state_machine.ts";
+import { databasePath } from "../../../lib/replica/database_paths.ts";
+import { SqliteMachine } from "../../../lib/replica/sqlite_machine.ts";
+import type {
+  Captured,
+  CommittedSeqs,
+  EarlierPayload,
+} from "../../../lib/replica/state_machine.ts";
 import { BriefRunner } from "../../../lib/session/brief_runner.ts";
 import { Executor } from "../../../lib/session/executor.ts";
 import type { FromWorker, Job, JobResult } from "../../../lib/session/worker_messages.ts";
+import { MAIN_DATABASE_ID } from "../../../lib/wire/command.ts";
 import { jsonText } from "../../../lib/wire/hrana/encode.ts";
 import type { StreamRequest } from "../../../lib/wire/hrana/types.ts";
 import { require } from "../checkers/violation.ts";
@@ -97,8 +103,8 @@ export class SimulatedSqlite implements SimulatedMachine {
       disk: options.disk,
       folder: options.folder,
       payloadBytesMax: sqlite.payloadBytesMax,
-      claimPace: new ClaimPace(undefined, CLAIM_BATCHES),
-      onDiverged: ({ index }) =>
+      newClaimPace: () => new ClaimPace(undefined, CLAIM_BATCHES),
+      onDiverged: (_id, { index }) =>
         require(false, () => `the leader says to have held other pages after entry ${index}`),
       openHandle: (path) => {
         this.#files.open(path);
@@ -162,6 +168,10 @@ export class SimulatedSqlite implements SimulatedMachine {
     return this.#machine.lastSeq();
   }
 
+  releasedSeq(): number {
+    return this.#machine.releasedSeq();
+  }
+
   apply(index: LogIndex, payload: Uint8Array, earlier: EarlierPayload): boolean {
     const { events, disk, folder, counters } = this.#options;
     if (!this.#inBatch) events.applying(index);
@@ -186,17 +196,21 @@ export class SimulatedSqlite implements SimulatedMachine {
     return whole;
   }
 
-  lead(): number {
+  lead(): void {
     assert(this.#local.length === 0, "transactions of an earlier office are left");
     this.#leading = true;
     this.#firstApplied = undefined;
-    this.#drainedSeq = this.#machine.lead();
-    return this.#drainedSeq;
+    this.#machine.lead();
+    this.#drainedSeq = this.#machine.lastSeq();
   }
 
   follow(): void {
     this.#leading = false;
     this.#machine.follow();
+  }
+
+  captured(id: number): void {
+    this.#machine.captured(id);
   }
 
   drain(): Captured | undefined {
@@ -210,17 +224,18 @@ export class SimulatedSqlite implements SimulatedMachine {
     return captured;
   }
 
-  release(seq: number, index: LogIndex): void {
-    this.#machine.release(seq, index);
+  release(id: number, seq: number, index: LogIndex): void {
+    this.#machine.release(id, seq, index);
     this.#local = this.#local.filter((one) => one.seq > seq);
   }
 
-  rewind(seq: number): boolean {
+  rewind(committed: CommittedSeqs): boolean {
+    const seq = committed(MAIN_DATABASE_ID) ?? this.releasedSeq();
     const { world, settings, events, counters } = this.#options;
     const inTheWay = world.chance(settings.rewindBusyPermille);
     // It sees what is to be taken back.
     using reader = inTheWay ? this.#openReader() : undefined;
-    const done = this.#machine.rewind(seq);
+    const done = this.#machine.rewind(() => seq);
     if (reader !== undefined && !done) events.rewindDelayed();
     require(done || reader !== undefined, () => "nobody is in the way of a rewind that fails");
     if (!done) return false;
@@ -333,7 +348,7 @@ export class SimulatedSqlite implements SimulatedMachine {
     this.#executor?.handle({ type: "reset" });
     this.#executor = undefined;
     this.#brief?.reset();
-    this.#machine.close();
+    this.#machine.closeAll();
     this.#files.close();
   }
 

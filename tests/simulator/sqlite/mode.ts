@@ -6,8 +6,7 @@ import type { Library } from "../../../ffi/library.ts";
 import { openLibrary } from "../../../ffi/open.ts";
 import { below, SeededRandom } from "../../../lib/base/random.ts";
 import { createDatabaseImage } from "../../../lib/database/create.ts";
-import { DATABASE_ID } from "../../../lib/replica/sqlite_machine.ts";
-import { encodeCreate } from "../../../lib/wire/command.ts";
+import { encodeCreate, MAIN_DATABASE_ID } from "../../../lib/wire/command.ts";
 import type { Databases, MachineOptions, Mode, Reference, SimulatedMachine } from "../database.ts";
 import type { Settings } from "../settings.ts";
 import { SimulatedSqlite, type SqliteOptions } from "./machine.ts";
@@ -81,7 +80,7 @@ class SqliteDatabases implements Databases {
       payloadBytesMax: Math.min(8000, 64 + partPages * (pageBytes + 4)),
     };
     const image = createDatabaseImage(library, { pageSize: pageBytes });
-    this.creation = encodeCreate(DATABASE_ID, "main", image);
+    this.creation = encodeCreate(MAIN_DATABASE_ID, "main", image);
   }
 
   newReference(): Reference {

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import type { Library } from "../../../ffi/library.ts";
 import { Connection } from "../../../lib/database/connection.ts";
 import { ReplicaHandle } from "../../../lib/database/replica_handle.ts";
+import type { FramesCommand } from "../../../lib/replica/replicated_database.ts";
 import { decodeCommand } from "../../../lib/wire/command.ts";
 import { require } from "../checkers/violation.ts";
 import type { Ran, Reference, Taken } from "../database.ts";
@@ -33,7 +34,8 @@ export class SqliteReference implements Reference {
       if (this.#content === undefined) this.#create(command.image);
       return { type: "create" };
     }
-    const { first, last, chunk } = command;
+    require(command.type === "frames", () => "a database is dropped that nobody asked to");
+    const { first, last, chunk } = command as FramesCommand;
     if (first) this.#chunks = [];
     this.#chunks.push(chunk.slice());
     return { type: "part", first, ran: last ? this.#apply() : undefined };
