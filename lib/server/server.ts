@@ -127,15 +127,17 @@ export class Server {
       onClosed: (socket: HranaSocket) => void this.#sockets.delete(socket),
     };
     return {
-      GET: (request) =>
-        handleUpgrade(request, (connection, version) => {
-          const database = socketDatabaseOf(request);
+      GET: (request) => {
+        // Under Deno there are no headers to read once the connection is no HTTP any more.
+        const database = socketDatabaseOf(request);
+        return handleUpgrade(request, (connection, version) => {
           const socket = new HranaSocket(connection, version, { ...options, database });
           this.#sockets.add(socket);
           // It was asked for before the node began to stop.
           if (this.#closing !== undefined) clock.soon(() => void socket.stop());
           return socket;
-        }),
+        });
+      },
     };
   }
 
