@@ -111,7 +111,7 @@ export class NodeUpkeep {
       log,
       isMember: (id) => raft.status().configuration.members.some((member) => member.id === id),
       check: (id, first, pages, damaged) => {
-        const page = machine.checkPages(first, pages, damaged, id);
+        const page = machine.checkPages(id, first, pages, damaged);
         if (page !== undefined && damaged) this.#options.onDamage();
         return page;
       },

@@ -26,13 +26,14 @@ import { DatabaseError, messageOf } from "../base/errors.ts";
 import type { Clock } from "../io/clock.ts";
 import type { RaftLog } from "../log/types.ts";
 import type { Raft } from "../raft/raft.ts";
-import type { Effects, LogIndex, Message, NodeId, Outbound, Term } from "../raft/types.ts";
+import type { Effects, LogIndex, Message, NodeId, Term } from "../raft/types.ts";
 import { MAIN_DATABASE_ID } from "../wire/command.ts";
 import { AppliedWaiters } from "./applied_waiters.ts";
 import { ApplySlice } from "./apply_slice.ts";
 import { ApplySpace } from "./apply_space.ts";
 import { type DatabaseProgress, ProgressTable } from "./database_progress.ts";
 import type { GateCallback } from "./gate.ts";
+import { sendOutbound } from "./outbound.ts";
 import { lostError, Proposals } from "./proposals.ts";
 import { type ReadCallback, type ReadOptions, Reads } from "./reads.ts";
 import type { MessageSender, ReplicaEvents, ReplicaOptions } from "./replica_options.ts";
@@ -303,7 +304,7 @@ export class Replica {
     if (effects.changed) this.#observeRole();
     this.#write(effects);
     this.#room.written();
-    for (const outbound of effects.send) this.#send(outbound);
+    for (const outbound of effects.send) sendOutbound(this.#log, this.#sender, outbound);
     if (effects.send.length > 0) this.#sender.flush();
     if (effects.commitIndex !== undefined) this.#advance();
     this.#reads.resolve(effects.reads, this.#clock.nowMs());
@@ -318,25 +319,12 @@ export class Replica {
     this.#log.append({ hardState, reset, truncateFrom, entries: append, recovered }, () => {
       if (this.#mode === "stopped") return;
       if (reset !== undefined) this.#install.resetDurable(reset);
-      for (const outbound of sendOnSync) this.#send(outbound);
+      for (const outbound of sendOnSync) sendOutbound(this.#log, this.#sender, outbound);
       if (sendOnSync.length > 0) this.#sender.flush();
       if (mark !== undefined) this.#raft.onDurable(mark);
       this.process();
       this.#advance();
     });
-  }
-
-  /** Puts the entries into a message and hands it to the transport. */
-  #send({ to, message }: Outbound): void {
-    if (message.type !== "append_range") {
-      this.#sender.send(to, message);
-      return;
-    }
-    const { first, last, type: _, ...head } = message;
-    const entries = last < first ? [] : this.#log.entries(first, last, Infinity);
-    // Truncated since the core asked: the message belongs to a log that is gone.
-    if (entries === undefined || entries.length !== Math.max(0, last - first + 1)) return;
-    this.#sender.send(to, { type: "append_request", ...head, entries });
   }
 
   /** Follows the core's role before anything of the same effects is committed or applied. */

@@ -17,8 +17,9 @@ import { Catalog } from "./catalog.ts";
 import { CatalogChanges } from "./catalog_changes.ts";
 import { KeptCheckpoint } from "./checkpoint_record.ts";
 import { DatabaseFolder } from "./database_folder.ts";
-import { openDatabase, type OpenDatabaseOptions, openNewDatabase } from "./open_database.ts";
+import { openDatabase, openNewDatabase } from "./open_database.ts";
 import type { ReplicatedDatabase } from "./replicated_database.ts";
+import type { SqliteMachineOptions } from "./sqlite_machine_options.ts";
 import type {
   BatchPart,
   Captured,
@@ -26,18 +27,6 @@ import type {
   EarlierPayload,
   StateMachine,
 } from "./state_machine.ts";
-
-/** What the machine needs. */
-export interface SqliteMachineOptions extends OpenDatabaseOptions {
-  /** Bound of a command's payload; {@linkcode ENTRY_PAYLOAD_BYTES_MAX} by default. */
-  readonly payloadBytesMax?: number;
-  /** Milliseconds since 1970: when a leader's transactions ended; without it none is told. */
-  readonly wallMs?: () => number;
-  /** A database is gone: whoever uses it must let go, before `closeDropped`. */
-  readonly onDropped?: (databaseId: number) => void;
-  /** So many databases are open that no other can be; some must be closed. */
-  readonly onFull?: () => void;
-}
 
 /** See {@linkcode StateMachine}. */
 export class SqliteMachine implements StateMachine {
@@ -93,12 +82,7 @@ export class SqliteMachine implements StateMachine {
   }
 
   /** See {@linkcode ReplicaHandle.checkPages}; undefined when the database is not open. */
-  checkPages(
-    first: number,
-    pages: Uint8Array,
-    damaged: boolean,
-    id = MAIN_DATABASE_ID,
-  ): number | undefined {
+  checkPages(id: number, first: number, pages: Uint8Array, damaged: boolean): number | undefined {
     return this.#open.get(id)?.checkPages(first, pages, damaged);
   }
 
@@ -403,9 +387,8 @@ export class SqliteMachine implements StateMachine {
    * @param ids The first database, when none is named.
    */
   beginCheckpoint(index: LogIndex, ...ids: number[]): void {
-    const { completeIndex } = this.#checkpoint.record;
-    const fuzzyIndex = Math.max(index, this.#checkpoint.record.fuzzyIndex);
-    this.#checkpoint.update(completeIndex, fuzzyIndex);
+    const { completeIndex, fuzzyIndex } = this.#checkpoint.record;
+    this.#checkpoint.update(completeIndex, Math.max(index, fuzzyIndex));
     if (ids.length === 0) ids.push(MAIN_DATABASE_ID);
     for (const id of ids) this.#opened(id).limitCheckpoints();
   }
@@ -459,9 +442,8 @@ export class SqliteMachine implements StateMachine {
       return this.#opens(openNewDatabase(this.#options, id, createdIndex, false));
     }
     const mayRest = this.#catalog.lastId > MAIN_DATABASE_ID;
-    return this.#opens(
-      openDatabase(this.#options, id, this.#checkpoint.record.completeIndex, mayRest),
-    );
+    const { completeIndex } = this.#checkpoint.record;
+    return this.#opens(openDatabase(this.#options, id, completeIndex, mayRest));
   }
 
   #opens(database: ReplicatedDatabase): ReplicatedDatabase {

@@ -7,7 +7,8 @@ export const DRIVER: readonly Mutant[] = [
   mutant("what must wait for the sync is sent at once", [
     REPLICA,
     "    this.#log.append({ hardState, reset, truncateFrom, entries: append, recovered }, () => {",
-    "    for (const outbound of sendOnSync.splice(0)) this.#send(outbound);\n" +
+    "    for (const outbound of sendOnSync.splice(0)) {\n" +
+    "      sendOutbound(this.#log, this.#sender, outbound);\n    }\n" +
     "    this.#log.append({ hardState, reset, truncateFrom, entries: append, recovered }, () => {",
   ]),
   mutant("entries are applied before they are durable", [

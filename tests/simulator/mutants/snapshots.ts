@@ -47,8 +47,9 @@ export const SNAPSHOTS: readonly Mutant[] = [
   ]),
   mutant("a snapshot counts as whole before the entries that make it so", [
     INSTALL,
-    "      this.#options.machine.completeInstall(base, fuzzyIndex);",
-    "      this.#options.machine.completeInstall(base, Math.min(base.index, fuzzyIndex));",
+    "      this.#options.machine.completeInstall(base, fuzzyIndex, databases);",
+    "      const whole = Math.min(base.index, fuzzyIndex);\n" +
+    "      this.#options.machine.completeInstall(base, whole, databases);",
   ]),
   mutant("entries are taken while the database is away", [
     INSTALL,

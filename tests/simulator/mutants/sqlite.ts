@@ -12,7 +12,7 @@ export const SQLITE: readonly Mutant[] = [
   ]),
   sqliteMutant("nobody knows of a checkpoint that was cut off", [
     SQLITE_MACHINE,
-    "    this.#checkpoint.update(completeIndex, fuzzyIndex);\n    if (ids.length",
+    "    this.#checkpoint.update(completeIndex, Math.max(index, fuzzyIndex));\n    if (ids.length",
     "    assert(fuzzyIndex >= completeIndex);\n    if (ids.length",
   ]),
   sqliteMutant("nothing is taken back when leadership is lost", [
