@@ -16,30 +16,37 @@ export async function databasesReply(operations: Operations): Promise<HttpReply>
 }
 
 /** Answers `POST /cluster/databases` with `{"name":…}`, here or at the leader. */
-export async function handleCreate(
+export function handleCreate(
   request: HttpRequest,
   operations: Operations,
   proxy: Proxy,
 ): Promise<HttpReply> {
-  const body = await request.body();
-  const name = nameOf(body);
-  return await proxy.run(request, body, async () => {
+  return runNamed(request, proxy, async (name) => {
     return jsonReply(200, JSON.stringify(await operations.createDatabase(name)));
   });
 }
 
 /** Answers `DELETE /cluster/databases` with `{"name":…}`, here or at the leader. */
-export async function handleDrop(
+export function handleDrop(
   request: HttpRequest,
   operations: Operations,
   proxy: Proxy,
 ): Promise<HttpReply> {
-  const body = await request.body();
-  const name = nameOf(body);
-  return await proxy.run(request, body, async () => {
+  return runNamed(request, proxy, async (name) => {
     await operations.dropDatabase(name);
     return DONE;
   });
+}
+
+/** Runs what a request asks of the database that its body names, here or at the leader. */
+async function runNamed(
+  request: HttpRequest,
+  proxy: Proxy,
+  run: (name: string) => Promise<HttpReply>,
+): Promise<HttpReply> {
+  const body = await request.body();
+  const name = nameOf(body);
+  return await proxy.run(request, body, () => run(name));
 }
 
 function nameOf(body: Uint8Array): string {

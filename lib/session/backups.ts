@@ -5,8 +5,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { DatabaseError } from "../base/errors.ts";
-import { BACKUP_STALL_MS, BACKUP_WAL_FRAMES_MAX } from "../base/limits.ts";
-import { BACKUPS_MAX, LEADER_WAIT_MS } from "../base/limits.ts";
+import { BACKUP_STALL_MS, BACKUP_WAL_FRAMES_MAX, BACKUPS_MAX } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import type { LogIndex } from "../raft/types.ts";
 import type { Replica } from "../replica/replica.ts";
@@ -15,6 +14,7 @@ import { HELD_MAIN, type HeldDatabase } from "./database_access.ts";
 import { MAIN_DATABASE_ID } from "../wire/command.ts";
 import type { Maintenance } from "./maintenance.ts";
 import { fromPlain } from "./plain_error.ts";
+import { waitUntilUpToDate } from "./up_to_date.ts";
 import type { CopyFromWorker, FromWorker, JobDatabase } from "./worker_messages.ts";
 import type { WorkerPool } from "./worker_pool.ts";
 
@@ -87,7 +87,10 @@ export class Backups {
     this.#count++;
     let backup: Backup | undefined;
     try {
-      if (options.stale !== true) await this.#upToDate();
+      const { replica, clock } = this.#options;
+      if (options.stale !== true) {
+        await waitUntilUpToDate(replica, clock, () => this.#notHere());
+      }
       backup = await this.#snapshot(options.acquire?.() ?? HELD_MAIN);
       return backup;
     } finally {
@@ -98,22 +101,6 @@ export class Backups {
   /** The states of the database that backups look at. */
   readers(): readonly Reader[] {
     return [...this.#readers.values()];
-  }
-
-  /** Waits until this node shows everything that was committed when it was asked. */
-  #upToDate(): Promise<void> {
-    const { replica, clock } = this.#options;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const late = () =>
-      reject(new DatabaseError("NO_LEADER", `No leader answered within ${LEADER_WAIT_MS} ms`));
-    const cancel = clock.after(LEADER_WAIT_MS, late);
-    const deadlineMs = clock.nowMs() + LEADER_WAIT_MS;
-    replica.linearize({ deadlineMs, retry: true }, (index) => {
-      if (index === undefined) return late();
-      if (replica.mode !== "leading" && !replica.followsData) return reject(this.#notHere());
-      replica.whenApplied(index, resolve);
-    });
-    return promise.finally(cancel);
   }
 
   async #snapshot({ database, letGo }: HeldDatabase): Promise<Backup> {

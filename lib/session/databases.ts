@@ -3,7 +3,7 @@
  * are used, and closed again when too many are open. Who holds one keeps it open.
  */
 import { DatabaseError } from "../base/errors.ts";
-import { DATABASES_MAX, DATABASES_OPEN_MAX, LEADER_WAIT_MS } from "../base/limits.ts";
+import { DATABASES_MAX, DATABASES_OPEN_MAX } from "../base/limits.ts";
 import type { Clock } from "../io/clock.ts";
 import { databasePath } from "../replica/database_paths.ts";
 import type { Replica } from "../replica/replica.ts";
@@ -14,6 +14,7 @@ import { requireDatabaseName } from "../wire/database_name.ts";
 import { DatabaseUses } from "./database_uses.ts";
 import { type DatabaseAccess, HELD_MAIN, type HeldDatabase } from "./database_access.ts";
 import type { SessionManager } from "./session_manager.ts";
+import { waitUntilUpToDate } from "./up_to_date.ts";
 import type { FromWorker, JobDatabase } from "./worker_messages.ts";
 import type { WorkerPool } from "./worker_pool.ts";
 
@@ -130,8 +131,9 @@ export class Databases implements DatabaseAccess {
    * @throws {DatabaseError} `NO_LEADER` when nobody confirms that these are all.
    */
   async list(): Promise<DatabaseEntry[]> {
-    await this.#upToDate();
-    return this.#options.machine.list();
+    const { replica, clock, machine } = this.#options;
+    await waitUntilUpToDate(replica, clock, notLeading);
+    return machine.list();
   }
 
   /**
@@ -257,21 +259,6 @@ export class Databases implements DatabaseAccess {
       id,
     );
     return promise.finally(letGo);
-  }
-
-  #upToDate(): Promise<void> {
-    const { replica, clock } = this.#options;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const late = () =>
-      reject(new DatabaseError("NO_LEADER", `No leader answered within ${LEADER_WAIT_MS} ms`));
-    const cancel = clock.after(LEADER_WAIT_MS, late);
-    const deadlineMs = clock.nowMs() + LEADER_WAIT_MS;
-    replica.linearize({ deadlineMs, retry: true }, (index) => {
-      if (index === undefined) late();
-      else if (replica.mode !== "leading" && !replica.followsData) reject(notLeading());
-      else replica.whenApplied(index, resolve);
-    });
-    return promise.finally(cancel);
   }
 
   async #closeRested(): Promise<void> {

@@ -29,14 +29,20 @@ import { command } from "./program.ts";
 
 afterEach(cleanUp);
 
-test("an archive that begins late has a base, and one while writes go on", async () => {
+/** The folder of a node that ran without an archive and compacted its log meanwhile. */
+async function folderWithoutItsFirstEntries(): Promise<string> {
   const dir = newFolder();
-  const before = new Lines();
-  const early = await start({ dir, storage: STORAGE, log: before });
+  const lines = new Lines();
+  const early = await start({ dir, storage: STORAGE, log: lines });
   await early.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
   await fill(early, 1, 50);
-  await waitFor("a compaction", () => before.with("compacted the log").length > 0, WAIT_MS);
+  await waitFor("a compaction", () => lines.with("compacted the log").length > 0, WAIT_MS);
   await early.stop();
+  return dir;
+}
+
+test("an archive that begins late has a base, and one while writes go on", async () => {
+  const dir = await folderWithoutItsFirstEntries();
   const lines = new Lines();
   const archive = newFolder();
   const pace = { ...PACE, partBytes: 2 * MIB, baseMs: 2_000 };
@@ -128,13 +134,7 @@ test("pages that no base names go, once nobody can be making a base of them", as
 }, TIMEOUT_MS);
 
 test("rot that a base took over from the database is found", async () => {
-  const dir = newFolder();
-  const before = new Lines();
-  const early = await start({ dir, storage: STORAGE, log: before });
-  await early.client().execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
-  await fill(early, 1, 50);
-  await waitFor("a compaction", () => before.with("compacted the log").length > 0, WAIT_MS);
-  await early.stop();
+  const dir = await folderWithoutItsFirstEntries();
   const archive = newFolder();
   const node = await start({ dir, storage: STORAGE, archive: { where: archive, pace: PACE } });
   await waitFor("a base", () => keys(archive, "base").length === 1, WAIT_MS);

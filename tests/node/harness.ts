@@ -57,3 +57,15 @@ export interface View {
 export async function view(node: Node): Promise<View> {
   return await (await fetch(`${node.httpUrl}/cluster`)).json() as View;
 }
+
+/** Starts a cluster of three voters. */
+export async function startThree(): Promise<[Node, Node, Node]> {
+  const first = await start({ dir: newFolder() });
+  const second = await start({ dir: newFolder(), join: [first.address] });
+  const third = await start({ dir: newFolder(), join: [first.address] });
+  await waitFor("three voters", async () => {
+    const { members } = await view(first);
+    return members.filter(({ role }) => role === "voter").length === 3;
+  });
+  return [first, second, third];
+}

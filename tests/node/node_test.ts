@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { createClient } from "@libsql/client/web";
 import type { Node } from "../../lib/node.ts";
-import { cleanUp, newFolder, start, TIMEOUT_MS, view, waitFor } from "./harness.ts";
+import { cleanUp, newFolder, start, startThree, TIMEOUT_MS, view, waitFor } from "./harness.ts";
 
 afterEach(cleanUp);
 
@@ -17,17 +17,6 @@ async function hashes(nodes: readonly Node[]): Promise<Set<string>> {
     return digests.every(({ index }) => index === digests[0]!.index);
   });
   return new Set(digests.map(({ sha256 }) => sha256));
-}
-
-async function startThree(): Promise<[Node, Node, Node]> {
-  const first = await start({ dir: newFolder() });
-  const second = await start({ dir: newFolder(), join: [first.address] });
-  const third = await start({ dir: newFolder(), join: [first.address] });
-  await waitFor("three voters", async () => {
-    const { members } = await view(first);
-    return members.filter(({ role }) => role === "voter").length === 3;
-  });
-  return [first, second, third];
 }
 
 async function count(node: Node): Promise<number> {

@@ -1,20 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Node } from "../../lib/node.ts";
 import { close, execute, HranaClient, open } from "../server/web_socket_client.ts";
-import { cleanUp, newFolder, start, TIMEOUT_MS, view, waitFor } from "./harness.ts";
+import { cleanUp, newFolder, start, startThree, TIMEOUT_MS, view, waitFor } from "./harness.ts";
 
 afterEach(cleanUp);
-
-async function startThree(): Promise<[Node, Node, Node]> {
-  const first = await start({ dir: newFolder() });
-  const second = await start({ dir: newFolder(), join: [first.address] });
-  const third = await start({ dir: newFolder(), join: [first.address] });
-  await waitFor("three voters", async () => {
-    const { members } = await view(first);
-    return members.filter(({ role }) => role === "voter").length === 3;
-  });
-  return [first, second, third];
-}
 
 /** Runs one statement on a stream of its own. @returns Its result, or its error. */
 async function once(client: HranaClient, sql: string) {
