@@ -19,7 +19,7 @@ import { leadingKeyword } from "../database/leading_keyword.ts";
 import type { Clock } from "../io/clock.ts";
 import { encodeError, encodeOk } from "../wire/hrana/encode.ts";
 import type { Json, Statement, StreamRequest, Value } from "../wire/hrana/types.ts";
-import { toPlain } from "./plain_error.ts";
+import { refusal } from "./job_result.ts";
 import { NotHereError, runStatement, type StreamContext } from "./request_runner.ts";
 import { translate } from "./sql_text.ts";
 import type { Job, JobResult } from "./worker_messages.ts";
@@ -272,17 +272,4 @@ function argumentChars(stmt: Statement): number {
 function lengthOf(value: Value): number {
   if (typeof value === "string") return value.length;
   return value instanceof Uint8Array ? value.length : 8;
-}
-
-function refusal(job: Job, error: NotHereError): JobResult {
-  return {
-    id: job.id,
-    databaseId: job.database?.id,
-    results: [],
-    refused: toPlain(error.reason),
-    seq: 0,
-    captured: false,
-    open: false,
-    inTransaction: false,
-  };
 }

@@ -13,8 +13,9 @@ import type { Json } from "../wire/hrana/types.ts";
 import { Copies } from "./copies.ts";
 import { type FileTask, runFileTask } from "./file_task.ts";
 import { IdleConnections } from "./idle_connections.ts";
+import { refusal, undone } from "./job_result.ts";
 import { asPlain, fromPlain } from "./plain_error.ts";
-import { NotHereError, type Run, runRequests, type StreamContext } from "./request_runner.ts";
+import { type Run, runRequests, type StreamContext } from "./request_runner.ts";
 import type { FromWorker, Job, JobResult, ToWorker } from "./worker_messages.ts";
 
 /** A job that waits for the write turn. */
@@ -310,23 +311,4 @@ export class Executor {
 function rollback(connection: Connection): void {
   if (connection.isClosed || connection.isAutocommit) return;
   connection.exec("ROLLBACK");
-}
-
-function refusal(job: Job, error: unknown): JobResult {
-  const refused = asPlain(error instanceof NotHereError ? error.reason : error);
-  return { ...undone(job), refused };
-}
-
-/** Nothing of the job was done. */
-function undone(job: Job): JobResult {
-  return {
-    id: job.id,
-    databaseId: job.database?.id,
-    results: [],
-    refused: undefined,
-    seq: 0,
-    captured: false,
-    open: false,
-    inTransaction: false,
-  };
 }
